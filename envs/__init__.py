@@ -1,0 +1,8 @@
+"""What a game is: Markov games, benchmark games, families of related ones, PettingZoo."""
+
+from metamarl.envs import random as _random  # noqa: F401  (registers its game)
+from metamarl.envs.game import MarkovGame
+from metamarl.envs.registry import family, games, make, register, tasks
+from metamarl.envs.rules import from_rules
+
+__all__ = ["MarkovGame", "family", "from_rules", "games", "make", "register", "tasks"]

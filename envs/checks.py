@@ -1,0 +1,101 @@
+"""Checks at the door: one error sentence for every bad parameter, and a look at the memory."""
+
+import difflib
+import os
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def complaint(name: str, where: str, must: str, got: object) -> str:
+    """The one error sentence: "The 'x' parameter of F must be … Got 3 instead."."""
+    return f"The '{name}' parameter of {where} must be {must}. Got {_short(got)} instead."
+
+
+def _short(got: object) -> str:
+    if isinstance(got, np.ndarray):
+        return f"an array of shape {got.shape}"
+    text = str(got) if isinstance(got, _Said) else repr(got)
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+class _Said(str):
+    """Words that say what was found, to be printed without quotation marks."""
+
+
+said = _Said
+
+
+def check_integer(value: Any, name: str, where: str, minimum: int = 1) -> int:
+    """Return `value` as an int, or raise TypeError / ValueError."""
+    must = f"an integer of at least {minimum}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise TypeError(complaint(name, where, must, value))
+    if value < minimum:
+        raise ValueError(complaint(name, where, must, value))
+    return int(value)
+
+
+def check_real(
+    value: Any,
+    name: str,
+    where: str,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    *,
+    above: float | None = None,
+) -> float:
+    """Return `value` as a float in [minimum, maximum] (and > `above`), or raise."""
+    if above is not None:
+        must = f"a finite number above {above:g}"
+    elif np.isfinite(minimum) and np.isfinite(maximum):
+        must = f"a number between {minimum:g} and {maximum:g}"
+    elif np.isfinite(minimum):
+        must = f"a finite number of at least {minimum:g}"
+    else:
+        must = "a finite number"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(complaint(name, where, must, value))
+    number = float(value)
+    if not np.isfinite(number) or not minimum <= number <= maximum:
+        raise ValueError(complaint(name, where, must, value))
+    if above is not None and number <= above:
+        raise ValueError(complaint(name, where, must, value))
+    return number
+
+
+def check_choice(value: Any, name: str, where: str, choices: Iterable[str]) -> str:
+    """Return `value` if it is one of `choices`; the error names the nearest ones."""
+    options = list(choices)
+    if isinstance(value, str) and value in options:
+        return value
+    near = difflib.get_close_matches(str(value), options, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(complaint(name, where, f"one of {', '.join(options)}{hint}", value))
+
+
+def available_memory() -> float:
+    """Bytes of memory that can still be had, as far as the system tells."""
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return 1024.0 * int(line.split()[1])
+    except OSError:
+        pass
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return np.inf
+
+
+def check_memory(needed: float, what: str) -> None:
+    """Raise ValueError before any work where `what` needs more memory than there is."""
+    free = available_memory()
+    if needed > free:
+        raise ValueError(
+            f"{what} needs about {needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB "
+            "are available. Make the game smaller, or give it as a sparse matrix."
+        )

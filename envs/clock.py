@@ -1,0 +1,146 @@
+r"""Time: which (step, state) pairs a game has, and in what order they can be solved.
+
+A game's *nodes* are what a policy is defined on, in groups; the successors of a node always lie in
+a later group, except where the game is cyclic.
+
+* finite horizon: the nodes are the **reachable** (step, state) pairs, one group per step;
+* no horizon, no cycle: the nodes are the states, grouped by the longest way to the end, so that
+  one backward pass solves the game;
+* no horizon, with cycles: the nodes are the states, in one group that is iterated.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from metamarl.envs.checks import check_memory
+from metamarl.envs.table import Table
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Nodes:
+    """The nodes of a game (N nodes in G groups, in forward order)."""
+
+    states: NDArray[np.int64]
+    """`(N,)` the state of every node."""
+    groups: NDArray[np.int64]
+    """`(G + 1,)` first node of every group. With a horizon, group h is step h."""
+    slots: NDArray[np.int64]
+    """`(n, N + 1)` where a node's action probabilities lie in player i's flat policy."""
+    cyclic: bool
+    """True where values must be iterated: one group whose successors lie in itself."""
+    timed: bool
+    """True with a horizon: group h is step h, and rows may depend on it."""
+
+    @property
+    def n_groups(self) -> int:
+        """G: steps, levels, or 1."""
+        return len(self.groups) - 1
+
+
+def unroll(table: Table, initial: NDArray[np.float64], horizon: int | None) -> Nodes:
+    """Nodes of a game with this table, start and horizon."""
+    if horizon is not None:
+        layers, cyclic = _reachable_layers(table, initial, horizon), False
+    else:
+        levels = _levels(_without_rest(table))
+        cyclic = levels is None
+        layers = [np.arange(table.n_states)] if levels is None else levels
+    states = np.concatenate(layers)
+    slots = np.zeros((table.counts.shape[1], len(states) + 1), np.int64)
+    np.cumsum(table.counts[states].T, axis=1, out=slots[:, 1:])
+    return Nodes(
+        states=states,
+        groups=np.concatenate([[0], np.cumsum([len(layer) for layer in layers])]),
+        slots=slots,
+        cyclic=cyclic,
+        timed=horizon is not None,
+    )
+
+
+def ends_by_itself(table: Table) -> bool:
+    """Whether an absorbing state without rewards is reached with probability 1, whatever is played.
+
+    Equivalently: no set of other states can be stayed in for ever. The largest such set is found by
+    removing, again and again, the states in which every joint action may leave it.
+    """
+    matrix, alive = table.successors(), ~_at_rest(table)
+    starts = table.rows[:-1]
+    while alive.any():
+        leaves = matrix @ (~alive).astype(np.float64) > 0
+        stays = ~np.logical_and.reduceat(leaves, starts)
+        if (alive <= stays).all():
+            return False
+        alive &= stays
+    return True
+
+
+def _at_rest(table: Table) -> NDArray[np.bool_]:
+    """`(S,)` absorbing states without rewards."""
+    matrix = table.successors().tocoo()
+    owner = np.repeat(np.arange(table.n_states), np.diff(table.rows))
+    moves = np.zeros(table.n_rows, bool)
+    moves[matrix.row[owner[matrix.row] != matrix.col]] = True
+    moves |= (table.reward[:, : table.n_rows] != 0).any(0)
+    return ~np.logical_or.reduceat(moves, table.rows[:-1])
+
+
+def _adjacency(table: Table, step: int = 0) -> sp.csr_array:
+    """`(S, S)` which states can follow which at `step`."""
+    matrix = table.successors(step)
+    pointer = matrix.indptr[table.rows]
+    shape = (table.n_states, table.n_states)
+    found = sp.csr_array((np.ones(len(matrix.indices), np.int32), matrix.indices, pointer), shape)
+    found.sum_duplicates()
+    return found
+
+
+def _without_rest(table: Table) -> sp.csr_array:
+    """The adjacency without the loops of absorbing states."""
+    links = _adjacency(table).tocoo()
+    keep = (links.row != links.col) | ~_at_rest(table)[links.row]
+    kept = (np.ones(int(keep.sum()), np.int32), (links.row[keep], links.col[keep]))
+    return sp.csr_array(kept, links.shape)
+
+
+def _levels(links: sp.csr_array) -> list[NDArray[np.int64]] | None:
+    """States by the longest way to the end, the longest first; None where there is a cycle."""
+    backward = links.T.tocsr()
+    remaining = np.diff(links.indptr)
+    frontier, levels, seen = np.flatnonzero(remaining == 0), [], 0
+    while frontier.size:
+        levels.append(frontier)
+        seen += frontier.size
+        before, times = np.unique(backward[frontier].indices, return_counts=True)
+        remaining[before] -= times
+        frontier = before[remaining[before] == 0]
+    return levels[::-1] if seen == links.shape[0] else None
+
+
+def _reachable_layers(
+    table: Table, initial: NDArray[np.float64], horizon: int
+) -> list[NDArray[np.int64]]:
+    """The states that can be visited at every step, whatever is played."""
+    first = np.flatnonzero(initial > 0)
+    bytes_per_node = 8 * (4 + 2 * table.counts.shape[1] + table.counts.sum(1))
+    needed = float(bytes_per_node[first].sum()) if table.n_states else 0.0
+    check_memory(needed * horizon, f"A game with horizon {horizon}")
+    homogeneous = table.transition_stride == 0
+    links = _adjacency(table)
+    layers, needed = [first], 0.0
+    while len(layers) < horizon:
+        if not homogeneous:
+            links = _adjacency(table, len(layers) - 1)
+        following = np.unique(links[layers[-1]].indices).astype(np.int64)
+        needed += float(bytes_per_node[following].sum())
+        if homogeneous and np.array_equal(following, layers[-1]):
+            left = horizon - len(layers)
+            check_memory(
+                needed + left * float(bytes_per_node[following].sum()), "The unrolled game"
+            )
+            layers.extend([following] * left)
+            break
+        layers.append(following)
+    return layers

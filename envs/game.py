@@ -1,0 +1,274 @@
+r"""Markov games (Shapley 1953; Littman 1994): states, players who move at once, rewards, a clock.
+
+In state $s$ every player $i$ picks a legal action $a_i$; player $i$ receives $r_i(s, a)$ and the
+next state is drawn from $P(\cdot | s, a)$. Values are expected (discounted) sums of rewards until
+the horizon, or for ever, or until the game ends by itself.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+from metamarl.envs.checks import check_integer, check_memory, check_real, complaint, said
+from metamarl.envs.clock import Nodes, ends_by_itself, unroll
+from metamarl.envs.table import ROUNDING, Table, build_table, legal_rows
+
+WHERE = "MarkovGame"
+
+
+class MarkovGame:
+    """A Markov game with n ≥ 1 players, S states and A_i actions of player i.
+
+    Args:
+        transition: `(S, A_1, …, A_n, S)` probabilities of the next state; or
+            `(H, S, A_1, …, A_n, S)` when they depend on the step; or a `scipy.sparse` matrix
+            `(S·A_1⋯A_n, S)`.
+        reward: `(n, S, A_1, …, A_n)`, or `(n, H, S, A_1, …, A_n)` when it depends on the step.
+        initial: `(S,)` distribution of the first state; uniform if left out.
+        horizon: number of steps H; a discount may be given too.
+        discount: γ in [0, 1]. Without a horizon it must be below 1, unless the game **ends by
+            itself**: whatever is played, an absorbing state without rewards is reached with
+            probability 1.
+        legal: n boolean arrays `(S, A_i)`; everything is legal if left out. What `transition` and
+            `reward` say of illegal actions is ignored.
+        name: what to call the game in tables and errors.
+        states: names of the states, any hashable, in order.
+        actions: names of every player's actions.
+        board: draws a state's name as lines of text, one character per cell.
+
+    Raises:
+        TypeError, ValueError: one sentence that names the parameter, the state and the action.
+    """
+
+    def __init__(
+        self,
+        transition: ArrayLike | sp.sparray | sp.spmatrix,
+        reward: ArrayLike,
+        initial: ArrayLike | None = None,
+        horizon: int | None = None,
+        discount: float = 1.0,
+        legal: Sequence[ArrayLike] | None = None,
+        *,
+        name: str = "game",
+        states: Sequence[Hashable] | None = None,
+        actions: Sequence[Sequence[str]] | None = None,
+        board: Callable[[Any], Sequence[str]] | None = None,
+    ) -> None:
+        sparse = sp.issparse(transition)
+        P = _sparse(transition) if sparse else _numbers(transition, "transition")
+        R = _numbers(reward, "reward")
+        horizon, discount = _check_clock(horizon, discount)
+        shape, timed_reward = _check_reward_shape(R, P.shape[-1], horizon)
+        timed_transition = not sparse and P.shape[:1] + P.shape[2:] == (
+            horizon,
+            *shape[1:],
+            shape[0],
+        )
+        timed_transition &= P.ndim == len(shape) + 2
+        flat = (int(np.prod(shape)), shape[0])
+        wanted = flat if sparse else (*shape, shape[0])
+        if P.shape != wanted and not timed_transition:
+            must = f"of shape {wanted} to go with a reward of shape {R.shape}"
+            if horizon is not None and not sparse:
+                must += f", or {(horizon, *wanted)} when it depends on the step"
+            raise ValueError(complaint("transition", WHERE, must, said(f"shape {P.shape}")))
+        masks = _check_legal(legal, shape)
+        picked = legal_rows(masks)
+        all_legal = len(picked) == flat[0]
+        steps_r, steps_p = (
+            horizon if t and horizon else 1 for t in (timed_reward, timed_transition)
+        )
+        r_rows = R.reshape(len(R), steps_r, flat[0])
+        if sparse:
+            p_rows = P if all_legal else P[picked]
+        else:
+            P = P.reshape(steps_p, *flat)
+            P = P if all_legal else P[:, picked]
+            p_rows = sp.csr_array(P.reshape(-1, shape[0]))
+        table = build_table(
+            masks,
+            (r_rows if all_legal else r_rows[:, :, picked]).reshape(len(R), -1),
+            p_rows,
+            reward_stride=len(picked) if timed_reward else 0,
+            transition_stride=len(picked) if timed_transition else 0,
+        )
+        self._finish(table, initial, horizon, discount, name, states, actions, board)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Table,
+        initial: ArrayLike | None = None,
+        horizon: int | None = None,
+        discount: float = 1.0,
+        *,
+        name: str = "game",
+        states: Sequence[Hashable] | None = None,
+        actions: Sequence[Sequence[str]] | None = None,
+        board: Callable[[Any], Sequence[str]] | None = None,
+    ) -> "MarkovGame":
+        """A game straight from its ragged sparse rows (`metamarl.envs.table.build_table`)."""
+        game = cls.__new__(cls)
+        horizon, discount = _check_clock(horizon, discount)
+        game._finish(table, initial, horizon, discount, name, states, actions, board)
+        return game
+
+    def _finish(
+        self,
+        table: Table,
+        initial: ArrayLike | None,
+        horizon: int | None,
+        discount: float,
+        name: str,
+        states: Sequence[Hashable] | None,
+        actions: Sequence[Sequence[str]] | None,
+        board: Callable[[Any], Sequence[str]] | None,
+    ) -> None:
+        n_states = table.n_states
+        if horizon is None and discount == 1.0 and not ends_by_itself(table):
+            must = (
+                "given (finite horizon), or 'discount' be below 1, or the game end by itself: "
+                "here play can go on for ever"
+            )
+            raise ValueError(complaint("horizon", WHERE, must, None))
+        if states is not None and len(states) != n_states:
+            got = said(f"{len(states)} names")
+            raise ValueError(complaint("states", WHERE, f"names of the {n_states} states", got))
+        self.name = name
+        self.table = table
+        self.initial = _check_initial(initial, n_states)
+        self.horizon = horizon
+        self.discount = discount
+        self.nodes: Nodes = unroll(table, self.initial, horizon)
+        self.states = states
+        self.actions = actions
+        self.board = board
+        self.kind = _kind(table)
+
+    @property
+    def n_players(self) -> int:
+        """Number of players n."""
+        return len(self.table.legal)
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return self.table.n_states
+
+    @property
+    def n_actions(self) -> tuple[int, ...]:
+        """Numbers of actions (A_1, …, A_n), legal or not."""
+        return tuple(mask.shape[1] for mask in self.table.legal)
+
+    @property
+    def legal(self) -> tuple[NDArray[np.bool_], ...]:
+        """n boolean arrays `(S, A_i)`."""
+        return self.table.legal
+
+    def dense(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """`transition` and `reward` as the constructor takes them; zero where an action is illegal.
+
+        Raises ValueError where they would not fit into memory.
+        """
+        table, shape = self.table, (self.n_states, *self.n_actions)
+        steps = self.horizon or 1
+        steps_p = steps if table.transition_stride else 1
+        steps_r = steps if table.reward_stride else 1
+        size = int(np.prod(shape, dtype=object))
+        check_memory(8.0 * size * (steps_p * shape[0] + steps_r * self.n_players), "The dense game")
+        picked = legal_rows(table.legal)
+        P = np.zeros((steps_p, size, self.n_states))
+        for step in range(steps_p):
+            P[step, picked] = table.successors(step).toarray()
+        R = np.zeros((self.n_players, steps_r, size))
+        R[:, :, picked] = table.reward.reshape(self.n_players, steps_r, -1)
+        P = P.reshape(*((steps,) if steps_p > 1 else ()), *shape, self.n_states)
+        return P, R.reshape(self.n_players, *((steps,) if steps_r > 1 else ()), *shape)
+
+    def __repr__(self) -> str:
+        clock = f"horizon={self.horizon}" if self.horizon is not None else ""
+        if self.discount < 1:
+            clock += (", " if clock else "") + f"discount={self.discount:g}"
+        return (
+            f"MarkovGame({self.name!r}, {self.kind}, n_players={self.n_players}, "
+            f"n_states={self.n_states}, n_actions={self.n_actions}, {clock or 'ends by itself'})"
+        )
+
+
+def _numbers(value: Any, name: str) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(complaint(name, WHERE, "an array of numbers", value)) from None
+    return array
+
+
+def _sparse(value: Any) -> sp.csr_array:
+    return sp.csr_array(value, dtype=np.float64, copy=True)
+
+
+def _check_clock(horizon: Any, discount: Any) -> tuple[int | None, float]:
+    if horizon is not None:
+        horizon = check_integer(horizon, "horizon", WHERE)
+    return horizon, check_real(discount, "discount", WHERE, 0.0, 1.0)
+
+
+def _check_reward_shape(
+    R: NDArray[np.float64], n_states: int, horizon: int | None
+) -> tuple[tuple[int, ...], bool]:
+    """The shape (S, A_1, …, A_n), and whether the reward depends on the step."""
+    n = len(R) if R.ndim else 0
+    if n >= 1 and R.ndim == n + 2 and R.shape[1] == n_states and R.size:
+        return R.shape[1:], False
+    if n >= 1 and R.ndim == n + 3 and R.shape[1:3] == (horizon, n_states) and R.size:
+        return R.shape[2:], True
+    must = f"of shape (n, S, A_1, …, A_n) with S = {n_states} states as in 'transition'"
+    if horizon is not None:
+        must += f", or (n, {horizon}, S, A_1, …, A_n) when it depends on the step"
+    raise ValueError(complaint("reward", WHERE, must, said(f"shape {R.shape}")))
+
+
+def _check_legal(
+    legal: Sequence[ArrayLike] | None, shape: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], ...]:
+    n_states, n_actions = shape[0], shape[1:]
+    if legal is None:
+        return tuple(np.ones((n_states, k), bool) for k in n_actions)
+    masks = tuple(np.array(mask) for mask in legal)
+    wanted = [(n_states, k) for k in n_actions]
+    if [mask.shape for mask in masks] != wanted or any(mask.dtype != bool for mask in masks):
+        got = said(f"{[(mask.shape, str(mask.dtype)) for mask in masks]}")
+        raise ValueError(complaint("legal", WHERE, f"boolean arrays of shapes {wanted}", got))
+    for i, mask in enumerate(masks):
+        empty = np.flatnonzero(~mask.any(1))
+        if len(empty):
+            got = said(f"none for player {i} in state {empty[0]}")
+            must = "at least one legal action for every player in every state"
+            raise ValueError(complaint("legal", WHERE, must, got))
+    return masks
+
+
+def _check_initial(initial: ArrayLike | None, n_states: int) -> NDArray[np.float64]:
+    if initial is None:
+        return np.full(n_states, 1.0 / n_states)
+    start = _numbers(initial, "initial")
+    must = f"a probability distribution over the {n_states} states"
+    if start.shape != (n_states,):
+        raise ValueError(complaint("initial", WHERE, must, said(f"shape {start.shape}")))
+    if not (start >= 0).all() or not abs(start.sum() - 1.0) <= ROUNDING:
+        raise ValueError(complaint("initial", WHERE, must, start.tolist()))
+    return start / start.sum()
+
+
+def _kind(table: Table) -> str:
+    """ "zero-sum" (two players), "potential" (identical interests), or "general-sum"."""
+    reward = table.reward
+    rounding = 1e-12 * max(1.0, float(np.abs(reward).max()))
+    if len(reward) == 2 and np.abs(reward[0] + reward[1]).max() <= rounding:
+        return "zero-sum"
+    if all(np.abs(row - reward[0]).max() <= rounding for row in reward[1:]):
+        return "potential"
+    return "general-sum"

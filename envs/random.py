@@ -1,0 +1,76 @@
+"""Random zero-sum games, and random games around one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metamarl.envs.checks import check_choice, check_integer, check_memory, check_real
+from metamarl.envs.game import MarkovGame
+from metamarl.envs.registry import register
+
+
+def _vary(rng: np.random.Generator, spread: float, **_: Any) -> Mapping[str, Any]:
+    return {"noise": spread, "variant": int(rng.integers(2**31))}
+
+
+@register("random", vary=_vary)
+def random_game(
+    *,
+    states: int = 8,
+    actions: Sequence[int] = (4, 5),
+    horizon: int | None = 5,
+    discount: float = 1.0,
+    kind: str = "zero-sum",
+    concentration: float = 0.2,
+    seed: int = 0,
+    noise: float = 0.0,
+    variant: int = 0,
+) -> MarkovGame:
+    """Random game: rewards U[0, 1], next states Dirichlet; two players, zero-sum.
+
+    The first player is paid R(s, a) ~ U[0, 1] and the second -R(s, a). Related games are
+    clip(R + noise·U[-1, 1], 0, 1) and (1 - noise)·P + noise·P', with P' drawn anew.
+
+    Args:
+        states: S.
+        actions: numbers of actions (A_1, A_2).
+        horizon: H, or None with a discount below 1.
+        discount: γ.
+        kind: "zero-sum".
+        concentration: of the symmetric Dirichlet distribution; small values make few successors
+            likely.
+        seed: of the base game.
+        noise: distance from the base game, in [0, 1].
+        variant: seed of the noise.
+    """
+    where = "random"
+    states = check_integer(states, "states", where)
+    counts = tuple(check_integer(k, "actions", where) for k in actions)
+    check_choice(kind, "kind", where, ["zero-sum"])
+    concentration = check_real(concentration, "concentration", where, above=0.0)
+    noise = check_real(noise, "noise", where, 0.0, 1.0)
+    if len(counts) != 2:
+        raise ValueError(
+            f"The 'actions' parameter of random must be two numbers. Got {actions!r} instead."
+        )
+    cells = float(states) * float(np.prod(counts, dtype=object))
+    check_memory(
+        4 * 8.0 * cells * states, f"A random game with {states} states and {counts} actions"
+    )
+    shape = (states, *counts)
+    R, P = _draw(np.random.default_rng(seed), shape, concentration)
+    if noise:
+        rng = np.random.default_rng([seed, variant])
+        R = np.clip(R + noise * rng.uniform(-1.0, 1.0, shape), 0.0, 1.0)
+        P = (1 - noise) * P + noise * _draw(rng, shape, concentration)[1]
+    return MarkovGame(P, np.stack([R, -R]), horizon=horizon, discount=discount, name="random")
+
+
+def _draw(
+    rng: np.random.Generator, shape: tuple[int, ...], concentration: float
+) -> tuple[np.ndarray, np.ndarray]:
+    R = rng.random(shape)
+    # Gamma variables with tiny shapes may all be 0; a floor keeps the row a distribution.
+    P = np.maximum(rng.gamma(concentration, size=(*shape, shape[0])), 1e-300)
+    return R, P / P.sum(-1, keepdims=True)
