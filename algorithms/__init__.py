@@ -1,0 +1,1 @@
+"""Solving one game: policies, exact values and gaps, solvers and their kernels."""

@@ -264,7 +264,7 @@ def _check_initial(initial: ArrayLike | None, n_states: int) -> NDArray[np.float
 
 
 def _kind(table: Table) -> str:
-    """ "zero-sum" (two players), "potential" (identical interests), or "general-sum"."""
+    """One of "zero-sum" (two players), "potential" (identical interests), "general-sum"."""
     reward = table.reward
     rounding = 1e-12 * max(1.0, float(np.abs(reward).max()))
     if len(reward) == 2 and np.abs(reward[0] + reward[1]).max() <= rounding:

@@ -1,7 +1,7 @@
 r"""How a Markov game is stored: ragged, sparse, masked, in one layout.
 
-Only **legal joint actions** have a row. The rows of state $s$ lie at `rows[s]:rows[s+1]`, in C order
-over the players' legal actions (player 0 slowest), so that a state with $k_0, …, k_{n-1}$ legal
+Only **legal joint actions** have a row. The rows of state $s$ lie at `rows[s]:rows[s+1]`, in C
+order over the players' legal actions (player 0 slowest), so that a state with $k_0, …, k_{n-1}$ legal
 actions owns a block of $\prod_i k_i$ rows. A row holds one reward per player and a sparse list of
 successors (CSR). Turn-based states are $1×k$ blocks, absorbing states $1×1$. A game whose rewards
 or transitions depend on the step repeats the rows once per step: `reward_stride` and
@@ -23,7 +23,7 @@ ROUNDING = 1e-6  # how far a row of probabilities may be from 1; rows are normal
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
-    """The arrays of a game, as the kernels read them (n players, S states, R rows, T steps or 1)."""
+    """The arrays of a game as the kernels read them: n players, S states, R rows, T steps or 1."""
 
     legal: tuple[NDArray[np.bool_], ...]
     """Player i's legal actions: n arrays `(S, A_i)`."""
