@@ -28,7 +28,8 @@ class Nodes:
     groups: NDArray[np.int64]
     """`(G + 1,)` first node of every group. With a horizon, group h is step h."""
     slots: NDArray[np.int64]
-    """`(n, N + 1)` where a node's action probabilities lie in player i's flat policy."""
+    """`(n, N + 1)` where the probabilities of player i's legal actions in every node lie in a *flat
+    policy*, the one array that holds those of all players, player 0 first."""
     cyclic: bool
     """True where values must be iterated: one group whose successors lie in itself."""
     timed: bool
@@ -38,6 +39,13 @@ class Nodes:
     def n_groups(self) -> int:
         """G: steps, levels, or 1."""
         return len(self.groups) - 1
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """`(N,)` the step of every node; 0 without a horizon."""
+        if not self.timed:
+            return np.zeros(len(self.states), np.int64)
+        return np.repeat(np.arange(self.n_groups), np.diff(self.groups))
 
 
 def unroll(table: Table, initial: NDArray[np.float64], horizon: int | None) -> Nodes:
@@ -49,8 +57,9 @@ def unroll(table: Table, initial: NDArray[np.float64], horizon: int | None) -> N
         cyclic = levels is None
         layers = [np.arange(table.n_states)] if levels is None else levels
     states = np.concatenate(layers)
-    slots = np.zeros((table.counts.shape[1], len(states) + 1), np.int64)
-    np.cumsum(table.counts[states].T, axis=1, out=slots[:, 1:])
+    counts = table.counts[states].T
+    ends = np.cumsum(counts.ravel()).reshape(counts.shape)
+    slots = np.concatenate([ends[:, :1] - counts[:, :1], ends], axis=1)
     return Nodes(
         states=states,
         groups=np.concatenate([[0], np.cumsum([len(layer) for layer in layers])]),
@@ -66,7 +75,7 @@ def ends_by_itself(table: Table) -> bool:
     Equivalently: no set of other states can be stayed in for ever. The largest such set is found by
     removing, again and again, the states in which every joint action may leave it.
     """
-    matrix, alive = table.successors(), ~_at_rest(table)
+    matrix, alive = table.successors(), ~at_rest(table)
     starts = table.rows[:-1]
     while alive.any():
         leaves = matrix @ (~alive).astype(np.float64) > 0
@@ -77,7 +86,7 @@ def ends_by_itself(table: Table) -> bool:
     return True
 
 
-def _at_rest(table: Table) -> NDArray[np.bool_]:
+def at_rest(table: Table) -> NDArray[np.bool_]:
     """`(S,)` absorbing states without rewards."""
     matrix = table.successors().tocoo()
     owner = np.repeat(np.arange(table.n_states), np.diff(table.rows))
@@ -100,7 +109,7 @@ def _adjacency(table: Table, step: int = 0) -> sp.csr_array:
 def _without_rest(table: Table) -> sp.csr_array:
     """The adjacency without the loops of absorbing states."""
     links = _adjacency(table).tocoo()
-    keep = (links.row != links.col) | ~_at_rest(table)[links.row]
+    keep = (links.row != links.col) | ~at_rest(table)[links.row]
     kept = (np.ones(int(keep.sum()), np.int32), (links.row[keep], links.col[keep]))
     return sp.csr_array(kept, links.shape)
 

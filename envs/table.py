@@ -1,8 +1,8 @@
 r"""How a Markov game is stored: ragged, sparse, masked, in one layout.
 
 Only **legal joint actions** have a row. The rows of state $s$ lie at `rows[s]:rows[s+1]`, in C
-order over the players' legal actions (player 0 slowest), so that a state with $k_0, …, k_{n-1}$ legal
-actions owns a block of $\prod_i k_i$ rows. A row holds one reward per player and a sparse list of
+order over the players' legal actions (player 0 slowest), so that a state with
+$k_0, …, k_{n-1}$ legal actions owns a block of $\prod_i k_i$ rows. A row holds one reward per player and a sparse list of
 successors (CSR). Turn-based states are $1×k$ blocks, absorbing states $1×1$. A game whose rewards
 or transitions depend on the step repeats the rows once per step: `reward_stride` and
 `transition_stride` are the number of rows to skip per step, 0 where nothing depends on it, so a

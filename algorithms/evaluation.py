@@ -1,0 +1,159 @@
+r"""Values, best responses and gaps: defined here once, exact, for every clock.
+
+With the others' policies fixed, a player faces a Markov decision problem. Its best-response value
+$V_i^{†,π_{-i}}$ is found by backward induction where the game has a horizon or no cycles, and by
+modified policy iteration to rounding error where it is cyclic (discounted, or ending by itself).
+
+* Nash gap: $\max_i V_i^{†,π_{-i}} - V_i^π$ at the initial distribution; 0 exactly at equilibrium.
+* Two-player zero-sum games: the duality gap $V^{†,ν} - V^{μ,†}$, which is the sum of both players'
+  gains and bounds the distance of $V^π$ from the value of the game.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metamarl.algorithms import _values
+from metamarl.algorithms.policy import JointPolicy
+from metamarl.envs.checks import check_integer, complaint
+from metamarl.envs.clock import at_rest
+from metamarl.envs.game import MarkovGame
+
+EXACT = 1e-13  # relative accuracy of iterated values
+
+
+def evaluate(game: MarkovGame, policy: JointPolicy) -> NDArray[np.float64]:
+    """`(n,)` value of every player from `game.initial` when all follow `policy`."""
+    flat, judge = policy.flat(game, "evaluate"), Evaluator(game)
+    return np.array([judge.value(flat, i, respond=False) for i in range(game.n_players)])
+
+
+def nash_gap(game: MarkovGame, policy: JointPolicy) -> float:
+    """Return the Nash gap of `policy` from `game.initial` (zero-sum games: the duality gap)."""
+    return Evaluator(game).nash_gap(policy.flat(game, "nash_gap"))
+
+
+def best_response(
+    game: MarkovGame, policy: JointPolicy, player: int
+) -> tuple[float, NDArray[np.float64]]:
+    """Player's best-response value from `game.initial`, and a best response.
+
+    Returns:
+        The value, and a deterministic policy shaped like `policy[player]`: `(H, S, A_i)` with a
+        horizon, else `(S, A_i)`. It is optimal at every node, not only along the way.
+    """
+    player = check_integer(player, "player", "best_response", 0)
+    if player >= game.n_players:
+        must = f"below the number of players, {game.n_players}"
+        raise ValueError(complaint("player", "best_response", must, player))
+    judge, flat = Evaluator(game), policy.flat(game, "best_response").copy()
+    value = judge.value(flat, player, respond=True)
+    slots = game.nodes.slots[player]
+    flat[slots[0] : slots[-1]] = 0.0
+    flat[slots[:-1] + judge.choice] = 1.0
+    return value, JointPolicy.from_flat(game, flat)[player]
+
+
+def effective_horizon(game: MarkovGame) -> int:
+    """Return the H of the stage lengths and step sizes.
+
+    The horizon; the longest way to the end where there are no cycles; ⌈1/(1-γ)⌉ for discounted
+    games; and for games with cycles that end by themselves the largest expected time to the end.
+    """
+    if game.horizon is not None:
+        return game.horizon
+    if not game.nodes.cyclic:
+        return max(1, game.nodes.n_groups - 1)
+    return max(1, math.ceil(expected_duration(game) - 1e-9))
+
+
+def expected_duration(game: MarkovGame) -> float:
+    """Bound the expected discounted number of steps of a game without a horizon, however played."""
+    if game.discount < 1:
+        return 1.0 / (1.0 - game.discount)
+    table = game.table
+    moving = np.ones(table.n_rows)
+    moving[np.repeat(at_rest(table), np.diff(table.rows))] = 0.0
+    values, choice = np.zeros(game.n_states), np.zeros(game.n_states, np.int64)
+    # A residual of δ < 1 leaves at least (1 - δ) of the duration: the bound below holds.
+    slack = 1e-6
+    _values.iterate(
+        table.rows, moving, table.indptr, table.indices, table.probabilities,
+        1.0, 1.0, slack, 100, values, choice,
+    )  # fmt: skip
+    return float(values.max()) / (1.0 - slack)
+
+
+class Evaluator:
+    """Evaluates many flat policies of one game; iterated values start from the last ones.
+
+    Args:
+        game: the game.
+        accuracy: absolute error allowed to values of cyclic games; rounding error if left out.
+            Gaps are bounded from above whatever it is.
+    """
+
+    def __init__(self, game: MarkovGame, accuracy: float | None = None) -> None:
+        self.game = game
+        self.choice = np.zeros(len(game.nodes.states), np.int64)
+        """`(N,)` the last best response: positions among the player's legal actions."""
+        self.values = np.zeros(len(game.nodes.states))
+        """`(N,)` the last values."""
+        if game.nodes.cyclic:
+            table = game.table
+            self._duration = expected_duration(game)
+            scale = float(np.abs(table.reward).max()) * self._duration
+            self._accuracy = EXACT * scale if accuracy is None else max(accuracy, EXACT * scale)
+            entries = int(table.counts.max(1).sum())
+            self._pay = np.empty(entries)
+            self._first = np.empty(game.n_states + 1, np.int64)
+            self._heads = np.empty(entries + 1, np.int64)
+            self._tails = np.empty(len(table.indices), np.int32)
+            self._weights = np.empty(len(table.indices))
+            self._last: dict[tuple[int, bool], NDArray[np.float64]] = {}
+
+    def value(self, flat: NDArray[np.float64], player: int, *, respond: bool) -> float:
+        """Player's value at `game.initial`, of its best response where `respond`.
+
+        For best responses in cyclic games an upper bound that is `accuracy` tight.
+        """
+        game, error = self.game, 0.0
+        if game.nodes.cyclic:
+            error = self._iterate(flat, player, respond)
+            # One group, in the order of the states.
+            return float(game.initial @ self.values) + (error if respond else 0.0)
+        table, nodes = game.table, game.nodes
+        _values.backward(
+            nodes.states, nodes.groups, nodes.slots, nodes.timed,
+            table.counts, table.rows, table.reward, table.reward_stride,
+            table.indptr, table.indices, table.probabilities, table.transition_stride,
+            game.discount, flat, player, respond, self.values, self.choice,
+        )  # fmt: skip
+        start = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
+        return float(game.initial[nodes.states[start]] @ self.values[start])
+
+    def _iterate(self, flat: NDArray[np.float64], player: int, respond: bool) -> float:
+        table = self.game.table
+        last = self._last.setdefault((player, respond), np.zeros(self.game.n_states))
+        _values.fix_others(
+            self.game.nodes.slots, table.counts, table.rows, table.reward,
+            table.indptr, table.indices, table.probabilities, flat, player, respond,
+            self._first, self._pay, self._heads, self._tails, self._weights,
+        )  # fmt: skip
+        error = _values.iterate(
+            self._first, self._pay, self._heads, self._tails, self._weights,
+            self.game.discount, self._duration, self._accuracy, 30, last, self.choice,
+        )  # fmt: skip
+        self.values = last
+        return float(error)
+
+    def nash_gap(self, flat: NDArray[np.float64]) -> float:
+        """Nash gap of a flat policy; never negative."""
+        players = range(self.game.n_players)
+        if self.game.kind == "zero-sum":
+            return max(0.0, sum(self.value(flat, i, respond=True) for i in players))
+        gains = (
+            self.value(flat, i, respond=True) - self.value(flat, i, respond=False) for i in players
+        )
+        return max(0.0, *gains)
