@@ -26,6 +26,9 @@ EXACT = 1e-13  # relative accuracy of iterated values
 def evaluate(game: MarkovGame, policy: JointPolicy) -> NDArray[np.float64]:
     """`(n,)` value of every player from `game.initial` when all follow `policy`."""
     flat, judge = policy.flat(game, "evaluate"), Evaluator(game)
+    if game.kind == "zero-sum":
+        value = judge.value(flat, 0, respond=False)
+        return np.array([value, -value])
     return np.array([judge.value(flat, i, respond=False) for i in range(game.n_players)])
 
 

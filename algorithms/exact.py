@@ -1,0 +1,108 @@
+r"""Exact solution of two-player zero-sum Markov games, and of one-player ones.
+
+With a horizon or without cycles: backward induction, one simplex per stage game (Shapley 1953).
+With cycles: Shapley iteration $V ← \operatorname{val}(r + γ P V)$, a contraction, sped up by
+Pollatschek & Avi-Itzhak's (1969) step, which evaluates the current minimax policies to the end. Such
+a step is kept only where it lowers the residual $\|\operatorname{val}(r + γ P V) - V\|_∞$, so that
+convergence is Shapley's at worst (the safeguard of Filar & Tolwinski 1991, simplified).
+One player: its best response.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metamarl.algorithms.evaluation import Evaluator, expected_duration
+from metamarl.algorithms.solver import AbstractRun, AbstractSolver
+from metamarl.envs.checks import complaint, said
+from metamarl.envs.game import MarkovGame
+
+ROUNDING = 1e-14  # relative residual at which Shapley iteration has nothing left to do
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact(AbstractSolver):
+    """Backward induction or Shapley iteration to machine precision; it has no options."""
+
+    name: ClassVar[str] = "exact"
+    max_iterations: ClassVar[int] = 100_000
+    settles: ClassVar[bool] = True
+
+    def start(self, game: MarkovGame, initial: NDArray[np.float64]) -> AbstractRun:
+        """Begin on a zero-sum or one-player game; ValueError for any other."""
+        if game.n_players == 1:
+            return _Alone(game, initial)
+        if game.kind != "zero-sum":
+            must = "a zero-sum or one-player game for solver 'exact'"
+            got = said(f"a {game.kind} game with {game.n_players} players")
+            raise ValueError(complaint("game", "solve", must, got))
+        return _Run(game, initial)
+
+
+class _Alone(AbstractRun):
+    def __init__(self, game: MarkovGame, initial: NDArray[np.float64]) -> None:
+        self.game, self.flat = game, initial.copy()
+
+    def advance(self, iterations: int) -> int:  # noqa: ARG002
+        judge = Evaluator(self.game)
+        judge.value(self.flat, 0, respond=True)
+        self.flat[:] = 0.0
+        self.flat[self.game.nodes.slots[0, :-1] + judge.choice] = 1.0
+        self.finished = True
+        return 1
+
+    def policy(self) -> NDArray[np.float64]:
+        return self.flat.copy()
+
+
+class _Run(AbstractRun):
+    def __init__(self, game: MarkovGame, initial: NDArray[np.float64]) -> None:
+        self.game, self.flat = game, initial.copy()
+        self.values = np.zeros(len(game.nodes.states))
+        self.residual = np.inf
+        self.judge: Evaluator | None = None
+        if game.nodes.cyclic:
+            self.judge = Evaluator(game)
+            scale = float(np.abs(game.table.reward[0]).max()) * expected_duration(game)
+            self.enough = ROUNDING * scale
+
+    def _sweep(self) -> float:
+        from metamarl.algorithms import _stage_games  # imports QuantEcon: only where needed
+
+        game, table, nodes = self.game, self.game.table, self.game.nodes
+        return float(
+            _stage_games.solve_stages(
+                nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts,
+                table.rows, table.reward, table.reward_stride, table.indptr, table.indices,
+                table.probabilities, table.transition_stride, game.discount,
+                self.values, self.flat,
+            )  # fmt: skip
+        )
+
+    def advance(self, iterations: int) -> int:
+        if self.judge is None:
+            self._sweep()
+            self.finished = True
+            return 1
+        for done in range(1, iterations + 1):
+            before = self.values.copy()
+            residual = self._sweep()
+            if residual <= self.enough:
+                self.finished = True
+                return done
+            if residual < self.residual:
+                self.residual, self.safe = residual, self.values.copy()
+                self.judge.value(self.flat, 0, respond=False)
+                self.values = self.judge.values.copy()
+            else:
+                # The evaluated step did not help: go on from the best plain iterate.
+                self.values, self.residual = self.safe, np.inf
+            if np.array_equal(before, self.values):
+                self.finished = True
+                return done
+        return iterations
+
+    def policy(self) -> NDArray[np.float64]:
+        return self.flat.copy()

@@ -1,0 +1,169 @@
+"""The single loop around every solver: counting, measuring, recording, deciding when to stop."""
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metamarl.algorithms.evaluation import Evaluator, evaluate
+from metamarl.algorithms.exact import Exact
+from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
+from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
+from metamarl.algorithms.solver import AbstractSolver
+from metamarl.envs.checks import check_choice, check_integer, check_real, complaint, said
+from metamarl.envs.game import MarkovGame
+
+SOLVERS: dict[str, type[AbstractSolver]] = {
+    solver.name: solver for solver in (Exact, OptimisticMirrorDescent)
+}
+FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` exact
+
+
+def solve(
+    game: MarkovGame,
+    solver: str | AbstractSolver = "auto",
+    init: JointPolicy | None = None,
+    tol: float = 1e-3,
+    max_iterations: int | None = None,
+    seed: int = 0,
+    throw: bool = True,
+    progress: bool = False,
+) -> Solution:
+    """Solve one Markov game, with a certified distance from equilibrium.
+
+    Args:
+        game: the game.
+        solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact".
+        init: policy to start from; uniform if left out. "exact" does not need one.
+        tol: gap to reach, in units of the game's rewards.
+        max_iterations: where to give up; the solver's own limit if left out.
+        seed: for solvers that draw numbers (none of the present ones does).
+        throw: raise `SolveError` if the gap does not reach `tol`, `SolveInterrupted` (a
+            KeyboardInterrupt) on Ctrl-C; both carry the solution. False: return it.
+        progress: show iterations and gap on a terminal.
+
+    Returns:
+        The policy with the smallest gap that was measured, its value and its gap, both exact.
+
+    Raises:
+        TypeError, ValueError: a bad parameter, or a game that is not for this solver.
+        SolveError: see `throw`.
+    """
+    began = time.perf_counter()
+    if not isinstance(game, MarkovGame):
+        raise TypeError(complaint("game", "solve", "a MarkovGame", game))
+    options = find_solver(solver, game)
+    tol = check_real(tol, "tol", "solve", above=0.0)
+    limit = options.max_iterations
+    if max_iterations is not None:
+        limit = check_integer(max_iterations, "max_iterations", "solve")
+    check_integer(seed, "seed", "solve", 0)
+    if init is not None and not isinstance(init, JointPolicy):
+        raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
+    first = (init or JointPolicy.uniform(game)).flat(game, "solve")
+    run = options.start(game, first)
+    judge = Evaluator(game, FINE * tol)
+    records: list[tuple[int, float, float]] = []
+    best, best_gap, done = first, np.inf, 0
+    status = Status.MAX_ITERATIONS
+    with _Progress(progress, tol) as show:
+        try:
+            while done < limit:
+                done += run.advance(min(run.next_check(done), limit - done))
+                flat = run.policy()
+                if not np.isfinite(flat).all():
+                    status = Status.NONFINITE
+                    break
+                gap = judge.nash_gap(flat)
+                records.append((done, gap, time.perf_counter() - began))
+                show(done, gap)
+                if gap < best_gap:
+                    best, best_gap = flat, gap
+                if gap <= tol and (run.finished or not options.settles):
+                    status = Status.CONVERGED
+                    break
+                if run.finished:
+                    status = Status.STALLED
+                    break
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+    solution = _finish(game, options, best, best_gap, done, status, records, began)
+    if throw and status is Status.INTERRUPTED:
+        raise SolveInterrupted(solution)
+    if throw and not solution.converged:
+        raise SolveError(solution)
+    return solution
+
+
+def find_solver(solver: str | AbstractSolver, game: MarkovGame | None = None) -> AbstractSolver:
+    """Options object for a solver's name ("auto" needs the game); ValueError for unknown ones."""
+    if isinstance(solver, AbstractSolver):
+        return solver
+    if not isinstance(solver, str):
+        must = "a solver's name or an options object"
+        raise TypeError(complaint("solver", "solve", must, solver))
+    check_choice(solver, "solver", "solve", ["auto", *SOLVERS])
+    if solver != "auto":
+        return SOLVERS[solver]()
+    if game is not None and game.n_players > 1 and game.kind != "zero-sum":
+        must = "a zero-sum or one-player game (solvers for other games are to come)"
+        got = said(f"a {game.kind} game with {game.n_players} players")
+        raise ValueError(complaint("game", "solve", must, got))
+    return Exact()
+
+
+def _finish(
+    game: MarkovGame,
+    options: AbstractSolver,
+    flat: NDArray[np.float64],
+    best_gap: float,
+    done: int,
+    status: Status,
+    records: list[tuple[int, float, float]],
+    began: float,
+) -> Solution:
+    iteration, gap, seconds = (np.array(c) for c in zip(*records, strict=True)) if records else (
+        np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
+    )  # fmt: skip
+    policy = JointPolicy.from_flat(game, flat)
+    if game.nodes.cyclic or not records:  # measured to a part of `tol`, or never
+        best_gap = Evaluator(game).nash_gap(flat)
+    return Solution(
+        policy=policy,
+        value=evaluate(game, policy),
+        gap=best_gap,
+        iterations=done,
+        seconds=time.perf_counter() - began,
+        status=status,
+        trace=Trace(iteration=iteration, gap=gap, seconds=seconds),
+        solver=options,
+    )
+
+
+class _Progress:
+    """Shows iterations and gap where wanted and where there is a terminal."""
+
+    def __init__(self, wanted: bool, tol: float) -> None:
+        self._status: Any = None
+        self._tol = tol
+        if wanted:
+            from rich.console import Console
+
+            console = Console(stderr=True)
+            if console.is_terminal:
+                self._status = console.status("solving")
+
+    def __enter__(self) -> "_Progress":
+        if self._status is not None:
+            self._status.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._status is not None:
+            self._status.__exit__(*error)
+
+    def __call__(self, done: int, gap: float) -> None:
+        if self._status is not None:
+            self._status.update(f"{done:,} iterations, gap {gap:.3g} (to reach {self._tol:g})")

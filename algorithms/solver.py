@@ -1,0 +1,48 @@
+"""What a solver is: frozen options, and a run that `solve` advances and checks."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metamarl.envs.game import MarkovGame
+
+
+class AbstractRun(ABC):
+    """One solver at work on one game."""
+
+    finished: bool = False
+    """True when going on would change nothing."""
+
+    @abstractmethod
+    def advance(self, iterations: int) -> int:
+        """Do at most this many iterations, fewer where a check is wanted; return how many."""
+
+    @abstractmethod
+    def policy(self) -> NDArray[np.float64]:
+        """Return a new flat policy: the answer, if the run were to stop here."""
+
+    def next_check(self, done: int) -> int:
+        """How many iterations to do before the gap is measured again."""
+        return 2**62 - done
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbstractSolver(ABC):
+    """A solver's options. Subclasses add fields, each with a docstring."""
+
+    name: ClassVar[str]
+    max_iterations: ClassVar[int]
+    """Where `solve` stops if its caller names no limit."""
+
+    settles: ClassVar[bool] = False
+    """True for a solver that goes on to rounding error, whatever the tolerance."""
+
+    @abstractmethod
+    def start(self, game: MarkovGame, initial: NDArray[np.float64]) -> AbstractRun:
+        """Check that the game can be solved and begin from the flat policy `initial`.
+
+        Raises ValueError for a game that is not for this solver.
+        """
