@@ -1,6 +1,15 @@
 """What a game is: Markov games, benchmark games, families of related ones, PettingZoo."""
 
-from metamarl.envs import random as _random  # noqa: F401  (registers its game)
+from metamarl.envs import (  # noqa: F401  (each registers its game)
+    big_match,
+    goofspiel,
+    pursuit,
+    rps,
+    soccer,
+    stopping,
+    tictactoe,
+)
+from metamarl.envs import random as _random  # noqa: F401  (the same, beside Python's own)
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.registry import family, games, make, register, tasks
 from metamarl.envs.rules import from_rules

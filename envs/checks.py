@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -99,3 +99,59 @@ def check_memory(needed: float, what: str) -> None:
             f"{what} needs about {needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB "
             "are available. Make the game smaller, or give it as a sparse matrix."
         )
+
+
+def check_reals(
+    value: Any,
+    name: str,
+    where: str,
+    count: int | None = None,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    *,
+    above: float | None = None,
+) -> tuple[float, ...]:
+    """Return `value`, a sequence of (`count`) numbers, as floats, each one checked."""
+    must = f"a sequence of {'numbers' if count is None else f'{count} numbers'}"
+    if not _is_sequence(value):
+        raise TypeError(complaint(name, where, must, value))
+    if len(value) == 0 or (count is not None and len(value) != count):
+        raise ValueError(complaint(name, where, must + " (not empty)" * (count is None), value))
+    return tuple(
+        check_real(number, f"{name}[{k}]", where, minimum, maximum, above=above)
+        for k, number in enumerate(value)
+    )
+
+
+def check_matrix(
+    value: Any,
+    name: str,
+    where: str,
+    shape: tuple[int, int] | None = None,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    *,
+    above: float | None = None,
+) -> np.ndarray:
+    """Return `value`, rows of numbers, as a matrix (of `shape`); entries as for `check_real`."""
+    must = (
+        "rows of numbers of equal length" if shape is None else f"a {shape[0]} x {shape[1]} matrix"
+    )
+    if not _is_sequence(value):
+        raise TypeError(complaint(name, where, must, value))
+    if len(value) == 0 or (shape is not None and len(value) != shape[0]):
+        raise ValueError(complaint(name, where, must, value))
+    width = None if shape is None else shape[1]
+    rows = [
+        check_reals(row, f"{name}[{k}]", where, width, minimum, maximum, above=above)
+        for k, row in enumerate(value)
+    ]
+    if len({len(row) for row in rows}) != 1:
+        raise ValueError(complaint(name, where, must, value))
+    return np.array(rows)
+
+
+def _is_sequence(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
