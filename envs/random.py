@@ -5,7 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from metamarl.envs.checks import check_choice, check_integer, check_memory, check_real
+from metamarl.envs.checks import (
+    check_choice,
+    check_integer,
+    check_memory,
+    check_real,
+    complaint,
+)
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.registry import register
 
@@ -46,14 +52,16 @@ def random_game(
     """
     where = "random"
     states = check_integer(states, "states", where)
+    if not isinstance(actions, (Sequence, np.ndarray)):
+        raise TypeError(complaint("actions", where, "two numbers", actions))
+    if len(actions) != 2:
+        raise ValueError(complaint("actions", where, "two numbers", actions))
     counts = tuple(check_integer(k, "actions", where) for k in actions)
     check_choice(kind, "kind", where, ["zero-sum"])
     concentration = check_real(concentration, "concentration", where, above=0.0)
     noise = check_real(noise, "noise", where, 0.0, 1.0)
-    if len(counts) != 2:
-        raise ValueError(
-            f"The 'actions' parameter of random must be two numbers. Got {actions!r} instead."
-        )
+    seed = check_integer(seed, "seed", where, 0)
+    variant = check_integer(variant, "variant", where, 0)
     cells = float(states) * float(np.prod(counts, dtype=object))
     check_memory(
         4 * 8.0 * cells * states, f"A random game with {states} states and {counts} actions"
