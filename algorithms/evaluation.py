@@ -160,3 +160,14 @@ class Evaluator:
             self.value(flat, i, respond=True) - self.value(flat, i, respond=False) for i in players
         )
         return max(0.0, *gains)
+
+    def node_gaps(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`(N,)` what all players together could gain by best responses from every node on."""
+        gains = np.zeros(len(self.game.nodes.states))
+        for i in range(self.game.n_players):
+            self.value(flat, i, respond=True)
+            gains += self.values
+            if self.game.kind != "zero-sum":  # where the values of all players cancel
+                self.value(flat, i, respond=False)
+                gains -= self.values
+        return np.maximum(gains, 0.0)

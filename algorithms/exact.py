@@ -2,9 +2,9 @@ r"""Exact solution of two-player zero-sum Markov games, and of one-player ones.
 
 With a horizon or without cycles: backward induction, one simplex per stage game (Shapley 1953).
 With cycles: Shapley iteration $V ← \operatorname{val}(r + γ P V)$, a contraction, sped up by
-Pollatschek & Avi-Itzhak's (1969) step, which evaluates the current minimax policies to the end. Such
-a step is kept only where it lowers the residual $\|\operatorname{val}(r + γ P V) - V\|_∞$, so that
-convergence is Shapley's at worst (the safeguard of Filar & Tolwinski 1991, simplified).
+Pollatschek & Avi-Itzhak's (1969) step, which evaluates the current minimax policies to the end.
+Such a step is kept only where it lowers the residual $\|\operatorname{val}(r + γ P V) - V\|_∞$,
+so that convergence is Shapley's at worst (after Filar & Tolwinski 1991, simplified).
 One player: its best response.
 """
 
@@ -72,14 +72,13 @@ class _Run(AbstractRun):
         from metamarl.algorithms import _stage_games  # imports QuantEcon: only where needed
 
         game, table, nodes = self.game, self.game.table, self.game.nodes
-        return float(
-            _stage_games.solve_stages(
-                nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts,
-                table.rows, table.reward, table.reward_stride, table.indptr, table.indices,
-                table.probabilities, table.transition_stride, game.discount,
-                self.values, self.flat,
-            )  # fmt: skip
-        )
+        residual = _stage_games.solve_stages(
+            nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts,
+            table.rows, table.reward, table.reward_stride, table.indptr, table.indices,
+            table.probabilities, table.transition_stride, game.discount,
+            self.values, self.flat,
+        )  # fmt: skip
+        return float(residual)
 
     def advance(self, iterations: int) -> int:
         if self.judge is None:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from metamarl.algorithms import _mirror_descent as kernels
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
-from metamarl.envs.checks import check_choice, check_integer, check_real, complaint, said
+from metamarl.envs.checks import check_choice, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
 
 LANES = kernels.LANES
@@ -117,7 +117,8 @@ class _Run(AbstractRun):
         counts = game.table.counts[nodes.states]
         order = np.lexsort((counts[:, 1], counts[:, 0]))
         shapes, begins = np.unique(counts[order], axis=0, return_index=True)
-        blocks, cell, lane_of, first_policy = [], *(np.zeros(len(order), np.int64) for _ in "abc")
+        blocks: list[tuple[int, int, int, int, int]] = []
+        cell, lane_of, first_policy = (np.zeros(len(order), np.int64) for _ in range(3))
         q = p = 0
         for (A, B), begin, end in zip(
             shapes.tolist(), begins, [*begins[1:], len(order)], strict=True

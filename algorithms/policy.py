@@ -57,7 +57,8 @@ class JointPolicy:
         return array
 
     def _build(self, player: int) -> NDArray[np.float64]:
-        assert self._game is not None and self._flat is not None
+        assert self._game is not None
+        assert self._flat is not None
         nodes, legal, horizon = self._game
         mask = legal[player]
         steps = horizon or 1

@@ -4,8 +4,80 @@ Solve one Markov game with a certified distance from equilibrium, learn across r
 to start, and compare the two.
 """
 
+from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 _root = _Path(__file__).parent
 if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic links
     __path__.append(str(_root.parent))
+
+if _TYPE_CHECKING:
+    from metamarl.algorithms.evaluation import best_response, evaluate, nash_gap
+    from metamarl.algorithms.exact import Exact
+    from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
+    from metamarl.algorithms.policy import JointPolicy
+    from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
+    from metamarl.algorithms.solve import solve
+    from metamarl.comparing import compare
+    from metamarl.comparison import Comparison
+    from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
+    from metamarl.envs.pettingzoo import to_pettingzoo
+    from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+
+_HOMES = {
+    "algorithms.evaluation": ["best_response", "evaluate", "nash_gap"],
+    "algorithms.exact": ["Exact"],
+    "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
+    "algorithms.policy": ["JointPolicy"],
+    "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
+    "algorithms.solve": ["solve"],
+    "comparing": ["compare"],
+    "comparison": ["Comparison"],
+    "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
+    "envs.pettingzoo": ["to_pettingzoo"],
+    "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = [
+    "Average",
+    "Comparison",
+    "Exact",
+    "JointPolicy",
+    "Last",
+    "MarkovGame",
+    "MetaLearner",
+    "OptimisticMirrorDescent",
+    "Oracle",
+    "Robust",
+    "Scratch",
+    "Solution",
+    "SolveError",
+    "SolveInterrupted",
+    "Status",
+    "best_response",
+    "compare",
+    "evaluate",
+    "from_rules",
+    "games",
+    "make",
+    "nash_gap",
+    "register",
+    "solve",
+    "tasks",
+    "to_pettingzoo",
+]
+
+
+def __getattr__(name: str) -> _Any:
+    """Import a public name where it is first used: Numba and PettingZoo take their time."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'metamarl' has no attribute {name!r}")
+    value = getattr(_import_module(f"metamarl.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

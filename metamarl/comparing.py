@@ -1,0 +1,178 @@
+"""Run the arms of a comparison: meta-learned against independent convergence."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solution import Status
+from metamarl.algorithms.solve import find_solver, solve
+from metamarl.algorithms.solver import AbstractSolver
+from metamarl.comparison import BASELINE, Comparison, Row
+from metamarl.envs.checks import check_integer, check_real, complaint, said
+from metamarl.envs.game import MarkovGame
+from metamarl.meta import MetaLearner, find_meta
+
+Sequences = Mapping[int, Sequence[MarkovGame]]
+
+
+def compare(
+    tasks: Sequence[MarkovGame] | Sequences,
+    meta: str | MetaLearner | Sequence[str | MetaLearner] = "robust",
+    solver: str | AbstractSolver = "omd",
+    tol: float = 1e-2,
+    seed: int = 0,
+    n_jobs: int = 1,
+    max_iterations: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Solve sequences of games from scratch and from meta-learned starts.
+
+    Every arm goes through a sequence in order; a meta-learner sees the solutions its own arm has
+    found so far. The arm "none", which starts every game from the uniform policy, is always there.
+
+    Args:
+        tasks: related games (`metamarl.tasks`), or several sequences of them by their seed.
+        meta: "none", "last", "average", "robust", "oracle", or a `MetaLearner`; or a list.
+        solver: a solver's name or options; the same for all arms.
+        tol: gap at which a game counts as solved, in units of its rewards.
+        seed: seed of a single sequence, for the table; keys are taken where `tasks` has them.
+        n_jobs: worker processes (-1: one per core). The numbers do not depend on it.
+        max_iterations: where a solve gives up.
+        progress: called with the numbers of solves done and to do.
+
+    Returns:
+        A `Comparison`. After Ctrl-C it holds the finished solves and `interrupted` is True.
+
+    Raises:
+        TypeError, ValueError: a bad parameter, or games that are not alike.
+    """
+    sequences = _check_tasks(tasks, seed)
+    names: list[str | MetaLearner] = [meta] if isinstance(meta, (str, MetaLearner)) else list(meta)
+    arms = {found.name: found for found in map(find_meta, [BASELINE, *names])}
+    if len(arms) < len({BASELINE, *(find_meta(m).name for m in names)}) or not names:
+        raise ValueError(complaint("meta", "compare", "different meta-learners", names))
+    options = find_solver(solver, next(iter(sequences.values()))[0])
+    tol = check_real(tol, "tol", "compare", above=0.0)
+    if max_iterations is not None:
+        max_iterations = check_integer(max_iterations, "max_iterations", "compare")
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+        must = "a number of worker processes, or -1 for one per core"
+        raise ValueError(complaint("n_jobs", "compare", must, n_jobs))
+    chains = [(s, games, arm) for s, games in sequences.items() for arm in arms.values()]
+    total = sum(len(games) for _, games, _ in chains)
+    rows: list[Row] = []
+    interrupted = False
+    try:
+        for found in _run(chains, options, tol, max_iterations, n_jobs):
+            rows.extend(found)
+            if progress is not None:
+                progress(len(rows), total)
+    except KeyboardInterrupt:
+        interrupted = True
+    order = {name: k for k, name in enumerate(arms)}
+    rows.sort(key=lambda row: (row["seed"], row["task"], order[row["arm"]]))
+    config = {
+        "metamarl": _version(),
+        "games": {str(s): [repr(g) for g in games] for s, games in sequences.items()},
+        "meta": {name: asdict(arm) for name, arm in arms.items()},
+        "solver": {"name": options.name, **asdict(options)},
+        "tol": tol,
+        "max_iterations": max_iterations,
+    }
+    traces = {(row["seed"], row["task"], row["arm"]): row.pop("trace") for row in rows}
+    return Comparison(
+        rows=rows,
+        traces=traces,
+        arms=list(arms),
+        config=config,
+        interrupted=interrupted,
+    )
+
+
+def _check_tasks(tasks: Any, seed: int) -> Sequences:
+    must = "a list of MarkovGames, or such lists by their seed"
+    sequences = (
+        tasks if isinstance(tasks, Mapping) else {check_integer(seed, "seed", "compare", 0): tasks}
+    )
+    for games in sequences.values():
+        if not isinstance(games, Sequence) or not all(isinstance(g, MarkovGame) for g in games):
+            raise TypeError(complaint("tasks", "compare", must, tasks))
+        if not games:
+            raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
+        for k, game in enumerate(games):
+            alike = (
+                game.n_states == games[0].n_states
+                and game.n_actions == games[0].n_actions
+                and game.horizon == games[0].horizon
+                and all(map(np.array_equal, game.legal, games[0].legal))
+            )
+            if not alike:
+                must = "games of the same shape, clock and legal actions"
+                got = said(f"{game!r} as task {k} after {games[0]!r}")
+                raise ValueError(complaint("tasks", "compare", must, got))
+    if not sequences:
+        raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
+    return sequences
+
+
+def _run(
+    chains: Sequence[tuple[int, Sequence[MarkovGame], MetaLearner]],
+    options: AbstractSolver,
+    tol: float,
+    max_iterations: int | None,
+    n_jobs: int,
+) -> Iterator[list[Row]]:
+    """Rows as they come: task by task in one process, arm by arm from several."""
+    if n_jobs == 1:
+        for chain in chains:
+            for row in _chain(*chain, options, tol, max_iterations):
+                yield [row]
+        return
+    work = (delayed(_whole)(*chain, options, tol, max_iterations) for chain in chains)
+    yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
+
+
+def _whole(*args: Any) -> list[Row]:
+    return list(_chain(*args))
+
+
+def _chain(
+    seed: int,
+    games: Sequence[MarkovGame],
+    meta: MetaLearner,
+    options: AbstractSolver,
+    tol: float,
+    max_iterations: int | None,
+) -> Iterator[Row]:
+    """One arm through one sequence of games."""
+    past: list[JointPolicy] = []
+    for k, game in enumerate(games):
+        began = time.perf_counter()
+        start = meta.start(game, past)
+        solution = solve(game, options, start, tol, max_iterations, throw=False)
+        if solution.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        past.append(solution.policy)
+        yield {
+            "seed": seed,
+            "task": k,
+            "arm": meta.name,
+            "iterations": solution.iterations,
+            "seconds": time.perf_counter() - began,
+            "gap": solution.gap,
+            "converged": solution.converged,
+            "trace": solution.trace,
+        }
+
+
+def _version() -> str:
+    try:
+        return version("metamarl")
+    except PackageNotFoundError:  # a bare clone
+        return "unknown"

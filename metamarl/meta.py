@@ -1,0 +1,178 @@
+r"""Meta-learners: where to start the next game, from the equilibria of the last ones.
+
+Optimistic mirror descent converges the sooner, the closer its start is to equilibrium, in
+Kullback-Leibler divergence per (step, state). For every Bregman divergence the start with the
+smallest total divergence from the past is their mean (Follow the Leader is the running mean; Mao
+et al. NeurIPS 2023; Harris et al. ICLR 2023), mixed with a part α of the uniform policy, because an
+action that a start excludes costs infinitely much when it is needed:
+
+$$\tilde π^k_{h}(s) = (1-α) \frac{1}{k-1} \sum_{j<k} π^j_h(s) + α \frac{1}{A}$$
+
+How much is α? Too little hurts when tasks differ, too much throws away what was learned.
+`Robust` reads α off the game at hand, one per (step, state), from an exact certificate: how much
+smaller the gap of the mean policy is there than that of the uniform one. Unrelated tasks give a
+ratio near 1 and a start close to uniform, which costs no more than log 1/α in divergence.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metamarl.algorithms.evaluation import Evaluator
+from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solve import solve
+from metamarl.envs.checks import check_choice, check_real, complaint
+from metamarl.envs.game import MarkovGame
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaLearner(ABC):
+    """Chooses where to start; the options of a meta-learner are its fields.
+
+    A meta-learner has no state: it is a function of the game and of the solved ones before it.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
+        """Policy to start `game` from, given the solutions of the games before; None: uniform."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scratch(MetaLearner):
+    """Every game from the uniform policy: independent learning."""
+
+    name: ClassVar[str] = "none"
+
+    def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> None:  # noqa: ARG002
+        """Nothing is carried over."""
+        return
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Smoothed(MetaLearner):
+    smoothing: float = 0.05
+    """Part α of the uniform policy."""
+
+    def __post_init__(self) -> None:
+        check_real(self.smoothing, "smoothing", type(self).__name__, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Last(_Smoothed):
+    """The last game's solution, mixed with a part α of the uniform policy."""
+
+    name: ClassVar[str] = "last"
+
+    def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
+        """Mix the last solution; None without one."""
+        return _mixture(game, past[-1:], self.smoothing) if past else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Average(_Smoothed):
+    """The smoothed running mean of all solutions so far (Mao et al. 2023, for the zero-sum case).
+
+    Never far from the best fixed start for related games; α = 0.05 is a choice of ours.
+    """
+
+    name: ClassVar[str] = "average"
+
+    def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
+        """Mix the mean solution; None without one."""
+        return _mixture(game, past, self.smoothing) if past else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robust(MetaLearner):
+    r"""The running mean, smoothed as much as a certificate on the game at hand demands (ours).
+
+    With $g$ the duality gap from a (step, state) on under the mean policy, divided by that under
+    the uniform policy, $α = c g^2 / (1 + c g^2)$ there, and at least `least`. It costs two
+    measurements of the gap before the first iteration. The rule was read off experiments, in which
+    the α that needed the fewest iterations grew with $g^2$ whatever the number and the spread of
+    the games (`benchmarks/meta_spread.py` repeats them).
+    """
+
+    name: ClassVar[str] = "robust"
+
+    caution: float = 15.0
+    """c: larger values stay closer to uniform."""
+    least: float = 0.01
+    """Smallest part of the uniform policy."""
+
+    def __post_init__(self) -> None:
+        check_real(self.caution, "caution", "Robust", 0.0)
+        check_real(self.least, "least", "Robust", 0.0, 1.0)
+
+    def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
+        """Mix the mean solution node by node; None without one."""
+        if not past:
+            return None
+        judge = Evaluator(game)
+        mean = _mean(game, past)
+        learned = judge.node_gaps(mean)
+        uniform = judge.node_gaps(JointPolicy.uniform(game).flat(game))
+        trifle = 1e-12 * max(1.0, float(uniform.max()))
+        ratio = (learned + trifle) / (uniform + trifle)
+        odds = self.caution * ratio**2
+        part = np.maximum(self.least, odds / (1.0 + odds))
+        owner = np.concatenate(
+            [np.repeat(np.arange(len(part)), np.diff(s)) for s in game.nodes.slots]
+        )
+        return JointPolicy.from_flat(game, _mix(game, mean, part[owner]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle(_Smoothed):
+    """The game's own equilibrium, from the exact solver: the limit no meta-learner can beat."""
+
+    name: ClassVar[str] = "oracle"
+
+    smoothing: float = 0.0
+    """Part α of the uniform policy."""
+
+    def start(
+        self,
+        game: MarkovGame,
+        past: Sequence[JointPolicy],  # noqa: ARG002
+    ) -> JointPolicy:
+        """Solve the game and mix the solution."""
+        return _mixture(game, [solve(game, "exact").policy], self.smoothing)
+
+
+META_LEARNERS: dict[str, type[MetaLearner]] = {
+    learner.name: learner for learner in (Scratch, Last, Average, Robust, Oracle)
+}
+
+
+def find_meta(meta: Any) -> MetaLearner:
+    """Meta-learner for a name in `META_LEARNERS`; objects are passed on."""
+    if isinstance(meta, MetaLearner):
+        return meta
+    if not isinstance(meta, str):
+        must = "the name of a meta-learner, or one, or a list of them"
+        raise TypeError(complaint("meta", "compare", must, meta))
+    return META_LEARNERS[check_choice(meta, "meta", "compare", META_LEARNERS)]()
+
+
+def _mean(game: MarkovGame, past: Sequence[JointPolicy]) -> NDArray[np.float64]:
+    total = past[0].flat(game, "MetaLearner").copy()
+    for policy in past[1:]:
+        total += policy.flat(game, "MetaLearner")
+    return total / len(past)
+
+
+def _mix(
+    game: MarkovGame, flat: NDArray[np.float64], part: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    return (1.0 - part) * flat + part * JointPolicy.uniform(game).flat(game)
+
+
+def _mixture(game: MarkovGame, past: Sequence[JointPolicy], part: float) -> JointPolicy:
+    return JointPolicy.from_flat(game, _mix(game, _mean(game, past), part))
