@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
-from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, render_test, seed_test
 from pettingzoo.test.state_test import state_test
 from pettingzoo.utils import parallel_to_aec
 
@@ -39,7 +39,7 @@ def _race(horizon=None, discount=1.0, **options):
     legal.append(np.array([[1, 0], [1, 1], [1, 0], [1, 0]], bool))
     for s, a, b in itertools.product(range(3), range(2), range(2)):
         P[s, a, b, min(3, s + 1 + (a if s != 1 else b))] = 1
-        R[:, s, a, b] = s + a, -s * (1.0 + b)
+        R[:, s, a, b] = s + a, -float(s) * (1 + b)
     P[3, :, :, 3] = 1
     return me.MarkovGame(P, R, [1, 0, 0, 0], horizon, discount, legal, name="race", **options)
 
@@ -102,13 +102,18 @@ def conformance(test):
 
 @conformance
 def test_passes_the_tests_of_pettingzoo(name):
-    def make():
-        return to_pettingzoo(_game(name), max_steps=15)
+    def make(render_mode=None):
+        return to_pettingzoo(_game(name), render_mode, max_steps=15)
+
+    def make_aec(render_mode=None):
+        return parallel_to_aec(make(render_mode))
 
     parallel_api_test(make(), num_cycles=20)
-    api_test(parallel_to_aec(make()), num_cycles=20)
+    api_test(make_aec(), num_cycles=20)
     parallel_seed_test(make, num_cycles=20)
-    state_test(parallel_to_aec(make()), make())
+    seed_test(make_aec, num_cycles=20)
+    state_test(make_aec(), make())
+    render_test(make_aec)
 
 
 @pytest.mark.parametrize("name", [*me.games(), *GAMES])
