@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def complaint(name: str, where: str, must: str, got: object) -> str:
@@ -16,8 +17,8 @@ def complaint(name: str, where: str, must: str, got: object) -> str:
 
 def _short(got: object) -> str:
     if isinstance(got, np.ndarray):
-        return f"an array of shape {got.shape}"
-    text = str(got) if isinstance(got, _Said) else repr(got)
+        return f"an array of shape {got.shape} and type {got.dtype}"
+    text = str(got) if isinstance(got, _Said) else " ".join(repr(got).split())
     return text if len(text) <= 160 else text[:157] + "..."
 
 
@@ -58,7 +59,10 @@ def check_real(
         must = "a finite number"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(complaint(name, where, must, value))
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
     if not np.isfinite(number) or not minimum <= number <= maximum:
         raise ValueError(complaint(name, where, must, value))
     if above is not None and number <= above:
@@ -149,6 +153,19 @@ def check_matrix(
     if len({len(row) for row in rows}) != 1:
         raise ValueError(complaint(name, where, must, value))
     return np.array(rows)
+
+
+def check_array(value: Any, name: str, where: str) -> NDArray[np.float64]:
+    """Return `value` as an array of floats (not copied if it is one), or raise TypeError."""
+    try:
+        array = np.asarray(value)
+        if array.dtype == object and all(isinstance(x, Real) for x in array.flat):
+            array = array.astype(np.float64)  # fractions, large integers
+    except (TypeError, ValueError, OverflowError):  # ragged lists
+        raise TypeError(complaint(name, where, "an array of numbers", value)) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(complaint(name, where, "an array of numbers", value))
+    return array.astype(np.float64, copy=False)
 
 
 def _is_sequence(value: Any) -> bool:

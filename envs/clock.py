@@ -73,17 +73,25 @@ def ends_by_itself(table: Table) -> bool:
     """Whether an absorbing state without rewards is reached with probability 1, whatever is played.
 
     Equivalently: no set of other states can be stayed in for ever. The largest such set is found by
-    removing, again and again, the states in which every joint action may leave it.
+    removing, again and again, the states in which every joint action may leave it; every row is
+    looked at once.
     """
-    matrix, alive = table.successors(), ~at_rest(table)
-    starts = table.rows[:-1]
-    while alive.any():
-        leaves = matrix @ (~alive).astype(np.float64) > 0
-        stays = ~np.logical_and.reduceat(leaves, starts)
-        if (alive <= stays).all():
-            return False
-        alive &= stays
-    return True
+    into = table.successors().T.tocsr()
+    owner = np.repeat(np.arange(table.n_states), np.diff(table.rows))
+    rest = at_rest(table)
+    stays = ~rest[owner]  # rows that surely stay in the set
+    remaining = np.bincount(owner[stays], minlength=table.n_states)  # such rows of every state
+    frontier = np.flatnonzero(rest)
+    removed = frontier.size
+    while frontier.size:
+        rows = np.unique(into[frontier].indices)
+        rows = rows[stays[rows]]
+        stays[rows] = False
+        before, times = np.unique(owner[rows], return_counts=True)
+        remaining[before] -= times
+        frontier = before[remaining[before] == 0]
+        removed += frontier.size
+    return bool(removed == table.n_states)
 
 
 def at_rest(table: Table) -> NDArray[np.bool_]:
@@ -135,7 +143,7 @@ def _reachable_layers(
     first = np.flatnonzero(initial > 0)
     bytes_per_node = 8 * (4 + 2 * table.counts.shape[1] + table.counts.sum(1))
     needed = float(bytes_per_node[first].sum()) if table.n_states else 0.0
-    check_memory(needed * horizon, f"A game with horizon {horizon}")
+    check_memory(needed * min(horizon, 2**62), f"A game with horizon {horizon}")
     homogeneous = table.transition_stride == 0
     links = _adjacency(table)
     layers, needed = [first], 0.0

@@ -12,7 +12,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from metamarl.envs.checks import check_integer, check_memory, check_real, complaint, said
+from metamarl.envs.checks import (
+    check_array,
+    check_integer,
+    check_memory,
+    check_real,
+    complaint,
+    said,
+)
 from metamarl.envs.clock import Nodes, ends_by_itself, unroll
 from metamarl.envs.table import ROUNDING, Table, build_table, legal_rows
 
@@ -58,18 +65,16 @@ class MarkovGame:
         board: Callable[[Any], Sequence[str]] | None = None,
     ) -> None:
         sparse = sp.issparse(transition)
-        P = _sparse(transition) if sparse else _numbers(transition, "transition")
-        R = _numbers(reward, "reward")
+        P = _sparse(transition) if sparse else check_array(transition, "transition", WHERE)
+        R = check_array(reward, "reward", WHERE)
         horizon, discount = _check_clock(horizon, discount)
+        if P.ndim < 2:
+            must = "of shape (S, A_1, …, A_n, S), or a sparse matrix"
+            raise ValueError(complaint("transition", WHERE, must, said(f"shape {P.shape}")))
         shape, timed_reward = _check_reward_shape(R, P.shape[-1], horizon)
-        timed_transition = not sparse and P.shape[:1] + P.shape[2:] == (
-            horizon,
-            *shape[1:],
-            shape[0],
-        )
-        timed_transition &= P.ndim == len(shape) + 2
         flat = (int(np.prod(shape)), shape[0])
         wanted = flat if sparse else (*shape, shape[0])
+        timed_transition = not sparse and P.shape == (horizon, *wanted)
         if P.shape != wanted and not timed_transition:
             must = f"of shape {wanted} to go with a reward of shape {R.shape}"
             if horizon is not None and not sparse:
@@ -113,6 +118,13 @@ class MarkovGame:
         """A game straight from its ragged sparse rows (`metamarl.envs.table.build_table`)."""
         game = cls.__new__(cls)
         horizon, discount = _check_clock(horizon, discount)
+        for rows, stride in (
+            (table.reward.shape[1], table.reward_stride),
+            (len(table.indptr) - 1, table.transition_stride),
+        ):
+            if stride and rows != stride * (horizon or 0):
+                must = f"{rows // stride}, the number of steps in the table"
+                raise ValueError(complaint("horizon", "MarkovGame.from_table", must, horizon))
         game._finish(table, initial, horizon, discount, name, states, actions, board)
         return game
 
@@ -134,9 +146,7 @@ class MarkovGame:
                 "here play can go on for ever"
             )
             raise ValueError(complaint("horizon", WHERE, must, None))
-        if states is not None and len(states) != n_states:
-            got = said(f"{len(states)} names")
-            raise ValueError(complaint("states", WHERE, f"names of the {n_states} states", got))
+        _check_names(states, actions, n_states, [mask.shape[1] for mask in table.legal])
         self.name = name
         self.table = table
         self.initial = _check_initial(initial, n_states)
@@ -198,15 +208,10 @@ class MarkovGame:
         )
 
 
-def _numbers(value: Any, name: str) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(complaint(name, WHERE, "an array of numbers", value)) from None
-    return array
-
-
 def _sparse(value: Any) -> sp.csr_array:
+    if value.dtype.kind not in "biuf":
+        got = said(f"entries of type {value.dtype}")
+        raise TypeError(complaint("transition", WHERE, "a sparse matrix of numbers", got))
     return sp.csr_array(value, dtype=np.float64, copy=True)
 
 
@@ -221,10 +226,13 @@ def _check_reward_shape(
 ) -> tuple[tuple[int, ...], bool]:
     """The shape (S, A_1, …, A_n), and whether the reward depends on the step."""
     n = len(R) if R.ndim else 0
-    if n >= 1 and R.ndim == n + 2 and R.shape[1] == n_states and R.size:
+    if R.size and R.ndim == n + 2 and R.shape[1] == n_states:
         return R.shape[1:], False
-    if n >= 1 and R.ndim == n + 3 and R.shape[1:3] == (horizon, n_states) and R.size:
+    if R.size and R.ndim == n + 3 and R.shape[1:3] == (horizon, n_states):
         return R.shape[2:], True
+    if not R.size:
+        must = "of shape (n, S, A_1, …, A_n) with at least one player, state and action of each"
+        raise ValueError(complaint("reward", WHERE, must, said(f"shape {R.shape}")))
     must = f"of shape (n, S, A_1, …, A_n) with S = {n_states} states as in 'transition'"
     if horizon is not None:
         must += f", or (n, {horizon}, S, A_1, …, A_n) when it depends on the step"
@@ -237,8 +245,12 @@ def _check_legal(
     n_states, n_actions = shape[0], shape[1:]
     if legal is None:
         return tuple(np.ones((n_states, k), bool) for k in n_actions)
-    masks = tuple(np.array(mask) for mask in legal)
     wanted = [(n_states, k) for k in n_actions]
+    try:
+        masks = tuple(np.array(mask) for mask in legal)
+    except (TypeError, ValueError):  # no sequence, or ragged lists
+        must = f"boolean arrays of shapes {wanted}"
+        raise TypeError(complaint("legal", WHERE, must, legal)) from None
     if [mask.shape for mask in masks] != wanted or any(mask.dtype != bool for mask in masks):
         got = said(f"{[(mask.shape, str(mask.dtype)) for mask in masks]}")
         raise ValueError(complaint("legal", WHERE, f"boolean arrays of shapes {wanted}", got))
@@ -254,13 +266,27 @@ def _check_legal(
 def _check_initial(initial: ArrayLike | None, n_states: int) -> NDArray[np.float64]:
     if initial is None:
         return np.full(n_states, 1.0 / n_states)
-    start = _numbers(initial, "initial")
+    start = check_array(initial, "initial", WHERE)
     must = f"a probability distribution over the {n_states} states"
     if start.shape != (n_states,):
         raise ValueError(complaint("initial", WHERE, must, said(f"shape {start.shape}")))
     if not (start >= 0).all() or not abs(start.sum() - 1.0) <= ROUNDING:
         raise ValueError(complaint("initial", WHERE, must, start.tolist()))
     return start / start.sum()
+
+
+def _check_names(
+    states: Sequence[Hashable] | None,
+    actions: Sequence[Sequence[str]] | None,
+    n_states: int,
+    n_actions: list[int],
+) -> None:
+    if states is not None and len(states) != n_states:
+        got = said(f"{len(states)} names")
+        raise ValueError(complaint("states", WHERE, f"names of the {n_states} states", got))
+    if actions is not None and [len(names) for names in actions] != n_actions:
+        got = said(f"{[len(names) for names in actions]}")
+        raise ValueError(complaint("actions", WHERE, f"{n_actions} names, player by player", got))
 
 
 def _kind(table: Table) -> str:

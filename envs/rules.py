@@ -2,15 +2,17 @@
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from metamarl.envs.checks import check_memory, complaint
+from metamarl.envs.checks import check_integer, check_memory, check_reals, complaint, said
 from metamarl.envs.game import MarkovGame
-from metamarl.envs.table import build_table
+from metamarl.envs.table import ROUNDING, build_table
 
+WHERE = "from_rules"
 Outcome = tuple[float, Hashable, Sequence[float]]
 
 
@@ -34,27 +36,37 @@ def from_rules(
         The game, whose `states` are the names in the order they were found.
 
     Raises:
-        ValueError: a player has no legal action, or what `MarkovGame` raises.
+        ValueError: a player has no legal action, outcomes are no distribution, the states do not
+            fit into memory, or what `MarkovGame` raises. The message names the state.
     """
+    n_actions = [check_integer(k, f"n_actions[{i}]", WHERE) for i, k in enumerate(n_actions)]
     n = len(n_actions)
+    if n == 0:
+        raise ValueError(complaint("n_actions", WHERE, "of at least one player", n_actions))
+    _check_start(start)
     index: dict[Any, int] = {state: k for k, state in enumerate(start)}
     names = list(start)
     rewards: list[float] = []
     weights: list[float] = []
     targets: list[int] = []
     pointer = [0]
-    choices: list[Sequence[Sequence[int]]] = []
-    for state in names:  # grows while it is walked
-        options_here = legal(state)
-        if len(options_here) != n or not all(options_here):
-            must = f"at least one action for each of the {n} players in state {state!r}"
-            raise ValueError(complaint("legal", "from_rules", must, options_here))
+    choices: list[list[list[int]]] = []
+    for k, state in enumerate(names):  # grows while it is walked
+        if k % 65536 == 65535:
+            check_memory(500.0 * len(names), f"Enumerating the game beyond {len(names)} states")
+        options_here = [[*actions] for actions in legal(state)]
+        _check_choices(options_here, n_actions, state)
         choices.append(options_here)
         for joint in itertools.product(*options_here):
-            expected = [0.0] * n
+            expected, total = [0.0] * n, 0.0
             for probability, following, reward in step(state, joint):
                 if probability == 0.0:
                     continue
+                if len(reward) != n:
+                    got = said(f"{len(reward)} in state {state!r}, joint action {joint}")
+                    must = f"a function whose outcomes hold {n} rewards"
+                    raise ValueError(complaint("step", WHERE, must, got))
+                total += probability
                 target = index.setdefault(following, len(names))
                 if target == len(names):
                     names.append(following)
@@ -62,10 +74,12 @@ def from_rules(
                 weights.append(probability)
                 for i in range(n):
                     expected[i] += probability * reward[i]
+            if not abs(total - 1.0) <= ROUNDING:
+                got = said(f"a sum of {total:.6g} in state {state!r}, joint action {joint}")
+                must = "a function whose outcomes have probabilities that sum to 1"
+                raise ValueError(complaint("step", WHERE, must, got))
             rewards.extend(expected)
             pointer.append(len(targets))
-        if len(names) % 65536 == 0:
-            check_memory(500.0 * len(names), f"Enumerating the game beyond {len(names)} states")
     masks = tuple(np.zeros((len(names), k), bool) for k in n_actions)
     for k, options_here in enumerate(choices):
         for i in range(n):
@@ -75,3 +89,27 @@ def from_rules(
     initial[: len(start)] = list(start.values())
     table = build_table(masks, np.array(rewards).reshape(-1, n).T, matrix)
     return MarkovGame.from_table(table, initial, states=names, **options)
+
+
+def _check_start(start: Mapping[Any, float]) -> None:
+    must = "a mapping of states to probabilities that sum to 1"
+    if not isinstance(start, Mapping):
+        raise TypeError(complaint("start", WHERE, must, start))
+    chances = check_reals([*start.values()], "start", WHERE, minimum=0.0)
+    if abs(sum(chances) - 1.0) > ROUNDING:
+        raise ValueError(complaint("start", WHERE, must, start))
+
+
+def _check_choices(choices: list[list[int]], n_actions: Sequence[int], state: object) -> None:
+    fine = [
+        mine
+        and all(isinstance(action, Integral) for action in mine)
+        and (mine == sorted(set(mine)) and mine[0] >= 0 and mine[-1] < k)
+        for mine, k in zip(choices, n_actions, strict=False)
+    ]
+    if len(choices) != len(n_actions) or not all(fine):
+        must = (
+            f"one increasing list of actions, at least one and below {[*n_actions]}, for each of "
+            f"the {len(n_actions)} players"
+        )
+        raise ValueError(complaint("legal", WHERE, must, said(f"{choices} in state {state!r}")))

@@ -2,11 +2,11 @@ r"""How a Markov game is stored: ragged, sparse, masked, in one layout.
 
 Only **legal joint actions** have a row. The rows of state $s$ lie at `rows[s]:rows[s+1]`, in C
 order over the players' legal actions (player 0 slowest), so that a state with
-$k_0, …, k_{n-1}$ legal actions owns a block of $\prod_i k_i$ rows. A row holds one reward per player and a sparse list of
-successors (CSR). Turn-based states are $1×k$ blocks, absorbing states $1×1$. A game whose rewards
-or transitions depend on the step repeats the rows once per step: `reward_stride` and
-`transition_stride` are the number of rows to skip per step, 0 where nothing depends on it, so a
-homogeneous game is stored once however long its horizon.
+$k_0, …, k_{n-1}$ legal actions owns a block of $\prod_i k_i$ rows. A row holds one reward per
+player and a sparse list of successors (CSR). Turn-based states are $1×k$ blocks, absorbing states
+$1×1$. A game whose rewards or transitions depend on the step repeats the rows once per step:
+`reward_stride` and `transition_stride` are the number of rows to skip per step, 0 where nothing
+depends on it, so a homogeneous game is stored once however long its horizon.
 """
 
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def build_table(
         legal=legal,
         counts=counts,
         rows=rows,
-        reward=np.ascontiguousarray(reward, dtype=np.float64),
+        reward=np.array(reward, dtype=np.float64, order="C"),
         reward_stride=reward_stride,
         indptr=transition.indptr.astype(np.int64),
         indices=transition.indices.astype(np.int32),
@@ -140,14 +140,15 @@ def _check_rewards(
 def _check_probabilities(
     legal: tuple[NDArray[np.bool_], ...], rows: NDArray[np.int64], transition: sp.csr_array
 ) -> None:
+    data = transition.data
+    outside = np.flatnonzero(~((data >= 0) & (data <= 1 + ROUNDING)))  # NaN is outside too
+    if len(outside):
+        row = int(np.searchsorted(transition.indptr, outside[0], side="right")) - 1
+        got = said(f"{data[outside[0]]:.6g} in {name_row(legal, rows, row)}")
+        raise ValueError(complaint("transition", WHERE, "probabilities between 0 and 1", got))
     sums = np.asarray(transition.sum(axis=1)).ravel()
-    wrong = ~(np.abs(sums - 1.0) <= ROUNDING)  # NaN is wrong too
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+    wrong = np.flatnonzero(np.abs(sums - 1.0) > ROUNDING)
+    if len(wrong):
+        row = int(wrong[0])
         got = said(f"a row that sums to {sums[row]:.6g} in {name_row(legal, rows, row)}")
         raise ValueError(complaint("transition", WHERE, "rows that sum to 1", got))
-    negative = np.flatnonzero(transition.data < 0)
-    if len(negative):
-        row = int(np.searchsorted(transition.indptr, negative[0], side="right")) - 1
-        got = said(f"{transition.data[negative[0]]:.6g} in {name_row(legal, rows, row)}")
-        raise ValueError(complaint("transition", WHERE, "probabilities (at least 0)", got))
