@@ -195,20 +195,21 @@ def entropy(blocks, Q, M, G, S, V, eta, optimism, times):
 
 
 @njit(**JIT)
-def _project(U, X, begin, end, lane, work):
-    """Euclidean projection of one lane's U onto the simplex (Held, Wolfe & Crowder 1974)."""
-    n = end - begin
-    for k in range(n):
-        work[k] = -U[(begin + k) * LANES + lane]
-    ordered = np.sort(work[:n])
-    total, shift = 0.0, 0.0
-    for k in range(n):
-        total -= ordered[k]
-        candidate = (total - 1.0) / (k + 1)
-        if -ordered[k] > candidate:
-            shift = candidate
+def _project(U, X, begin, end, lane):
+    """Write the Euclidean projection of one lane's U onto the simplex to X (Michelot 1986)."""
+    kept, threshold = end - begin + 1, -1e300  # no infinities under FAST
+    while True:
+        total, count = 0.0, 0
+        for k in range(begin, end):
+            u = U[k * LANES + lane]
+            if u > threshold:
+                total += u
+                count += 1
+        if count >= kept:  # rounding may bring back what was dropped: stop there too
+            break
+        kept, threshold = count, (total - 1.0) / count
     for k in range(begin, end):
-        X[k * LANES + lane] = max(U[k * LANES + lane] - shift, 0.0)
+        X[k * LANES + lane] = max(U[k * LANES + lane] - threshold, 0.0)
 
 
 @njit(**JIT)
@@ -217,7 +218,7 @@ def euclidean(blocks, Q, M, G, S, V, eta, optimism, times):
     most = 0
     for n in range(len(blocks)):
         most = max(most, blocks[n, 0] + blocks[n, 1])
-    X, U, work = np.empty(most * LANES), np.empty(most * LANES), np.empty(most)
+    X, U = np.empty(most * LANES), np.empty(most * LANES)
     for n in range(len(blocks)):
         A, B = blocks[n, 0], blocks[n, 1]
         size = (A + B) * LANES
@@ -233,8 +234,8 @@ def euclidean(blocks, Q, M, G, S, V, eta, optimism, times):
                     for i in range(LANES):
                         U[k * LANES + i] = m[k * LANES + i] + h[i] * g[k * LANES + i]
                 for i in range(LANES):
-                    _project(U, X, 0, A, i, work)
-                    _project(U, X, A, A + B, i, work)
+                    _project(U, X, 0, A, i)
+                    _project(U, X, A, A + B, i)
             else:
                 X[:size] = m
             _gradient(q, X, g, A, B)
@@ -242,8 +243,8 @@ def euclidean(blocks, Q, M, G, S, V, eta, optimism, times):
                 for i in range(LANES):
                     U[k * LANES + i] = m[k * LANES + i] + h[i] * g[k * LANES + i]
             for i in range(LANES):
-                _project(U, m, 0, A, i, work)
-                _project(U, m, A, A + B, i, work)
+                _project(U, m, 0, A, i)
+                _project(U, m, A, A + B, i)
             _add_up(X, g, s, v, A, B)
 
 
@@ -262,8 +263,9 @@ def predict(blocks, Q, X, G):
 def adapt(blocks, Q, eta, factor, frobenius):
     """Write η = factor / size of the stage matrix, in every lane.
 
-    The size is the span max Q - min Q, or the Frobenius norm of Q - mean Q. A constant matrix gets
-    η = 0: nothing is to be learned there.
+    The size is the span max Q - min Q, or the Frobenius norm of Q - mean Q. A matrix that is
+    constant to nine digits gets η = 0: nothing is to be learned there, and a larger η would lose
+    the digits that remain.
     """
     for n in range(len(blocks)):
         cells = blocks[n, 0] * blocks[n, 1]
@@ -279,5 +281,5 @@ def adapt(blocks, Q, eta, factor, frobenius):
                 for c in range(cells):
                     squares += (q[c * LANES + i] - mean) ** 2
                 size = math.sqrt(squares)
-            floor = 1e-14 * max(abs(low), abs(high))
+            floor = 1e-9 * max(abs(low), abs(high))
             eta[blocks[n, 4] + i] = factor / size if size > floor else 0.0

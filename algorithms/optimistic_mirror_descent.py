@@ -50,8 +50,9 @@ class OptimisticMirrorDescent(AbstractSolver):
     largest number of joint actions; or "adaptive" (ours): every stage matrix its own, `factor`
     over its span ("euclidean": over the Frobenius norm of Q - mean Q). The analysis of a stage
     holds per matrix, with factor 1/4."""
-    factor: float = 1.0
-    """Of the adaptive step size. 1/4 is covered by the analysis; larger ones are faster."""
+    factor: float | None = None
+    """Of the adaptive step size; 2 for "entropy" and 1/2 for "euclidean" if left out. 1/4 is
+    covered by the analysis; these are faster by up to 8 and were stable on every benchmark game."""
     optimism: bool = True
     """False: plain mirror descent, whose gap falls more slowly than 1/T."""
     output: str = "last-stage"
@@ -65,7 +66,8 @@ class OptimisticMirrorDescent(AbstractSolver):
     def __post_init__(self) -> None:
         check_choice(self.regularizer, "regularizer", WHERE, ["entropy", "euclidean"])
         check_choice(self.output, "output", WHERE, ["last-stage", "chained", "average"])
-        check_real(self.factor, "factor", WHERE, above=0.0)
+        if self.factor is not None:
+            check_real(self.factor, "factor", WHERE, above=0.0)
         check_real(self.resolution, "resolution", WHERE, 0.0)
         if not isinstance(self.optimism, bool):
             raise TypeError(complaint("optimism", WHERE, "True or False", self.optimism))
@@ -163,7 +165,8 @@ class _Run(AbstractRun):
             )  # fmt: skip
         if options.step_size == "adaptive":
             euclidean = options.regularizer == "euclidean"
-            kernels.adapt(self.blocks, self.Q, self.eta, options.factor, euclidean)
+            factor = options.factor or (0.5 if euclidean else 2.0)
+            kernels.adapt(self.blocks, self.Q, self.eta, factor, euclidean)
         self.M[:] = self.start_point
         kernels.predict(self.blocks, self.Q, self.first, self.G)
         self.S[:] = 0.0

@@ -16,7 +16,7 @@ class Status(Enum):
     CONVERGED = "The gap is at most 'tol'."
     MAX_ITERATIONS = "The gap is still above 'tol' after the largest number of iterations."
     STALLED = "The solver cannot lower the gap to 'tol': further iterations change nothing."
-    NONFINITE = "The solver met infinite or undefined numbers (try a smaller step size)."
+    NONFINITE = "The solver met infinite or undefined numbers; try a smaller step size."
     INTERRUPTED = "The solve was interrupted; this is the best policy it had."
 
 

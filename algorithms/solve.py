@@ -73,7 +73,7 @@ def solve(
             while done < limit:
                 done += run.advance(min(run.next_check(done), limit - done))
                 flat = run.policy()
-                if not np.isfinite(flat).all():
+                if not _is_policy(game, flat):
                     status = Status.NONFINITE
                     break
                 gap = judge.nash_gap(flat)
@@ -112,6 +112,11 @@ def find_solver(solver: str | AbstractSolver, game: MarkovGame | None = None) ->
         got = said(f"a {game.kind} game with {game.n_players} players")
         raise ValueError(complaint("game", "solve", must, got))
     return Exact()
+
+
+def _is_policy(game: MarkovGame, flat: NDArray[np.float64]) -> bool:
+    sums = np.add.reduceat(flat, game.nodes.slots[:, :-1].ravel())
+    return bool((np.abs(sums - 1.0) <= 1e-6).all() and (flat >= 0.0).all())
 
 
 def _finish(
