@@ -292,7 +292,7 @@ def _check_names(
 def _kind(table: Table) -> str:
     """One of "zero-sum" (two players), "potential" (identical interests), "general-sum"."""
     reward = table.reward
-    rounding = 1e-12 * max(1.0, float(np.abs(reward).max()))
+    rounding = 1e-12 * float(np.abs(reward).max())
     if len(reward) == 2 and np.abs(reward[0] + reward[1]).max() <= rounding:
         return "zero-sum"
     if all(np.abs(row - reward[0]).max() <= rounding for row in reward[1:]):

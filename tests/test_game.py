@@ -612,6 +612,10 @@ def test_kind():
     one_third = np.stack([R[0] / 3 * 3, -R[0]])  # apart by rounding
     assert MarkovGame(P, one_third, horizon=2).kind == "zero-sum"
     assert MarkovGame(P, put(zero_sum, (0, 1, 1, 2), 5.0), horizon=2).kind == "general-sum"
+    for unit in (1e-300, 1e-13, 1e13, 1e300):  # whatever rewards are measured in
+        assert MarkovGame(P, unit * R, horizon=2).kind == "general-sum"
+        assert MarkovGame(P, unit * zero_sum, horizon=2).kind == "zero-sum"
+    assert MarkovGame(P, 0 * R, horizon=2).kind == "zero-sum"
     transition, reward = random_arrays(0, 2, (2, 2, 2))
     assert MarkovGame(transition, reward - reward.mean(0), horizon=2).kind == "general-sum"
     ignored = put(zero_sum, (slice(None), 0, 1, 0), 5.0)
