@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -128,13 +130,29 @@ def _run(
     max_iterations: int | None,
     n_jobs: int,
 ) -> Iterator[list[Row]]:
-    """Rows as they come: task by task in one process, arm by arm from several."""
+    """Rows as they come: task by task, all arms in turn, in one process.
+
+    Several processes take an arm that learns as a whole, and first, because it takes longest;
+    every other task on its own, so that Ctrl-C loses little.
+    """
     if n_jobs == 1:
-        for chain in chains:
-            for row in _chain(*chain, options, tol, max_iterations):
-                yield [row]
+        for _, group in groupby(chains, key=itemgetter(0)):
+            arms = list(group)
+            running = [_chain(*chain, options, tol, max_iterations) for chain in arms]
+            for part in running * len(arms[0][1]):  # in turns: Ctrl-C leaves arms to compare
+                yield [next(part)]
         return
-    work = (delayed(_whole)(*chain, options, tol, max_iterations) for chain in chains)
+    parts = [(seed, games, arm, 0) for seed, games, arm in chains if arm.learns]
+    parts += [
+        (seed, [game], arm, k)
+        for seed, games, arm in chains
+        if not arm.learns
+        for k, game in enumerate(games)
+    ]
+    work = (
+        delayed(_whole)(seed, games, arm, options, tol, max_iterations, first)
+        for seed, games, arm, first in parts
+    )
     yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
 
 
@@ -149,10 +167,11 @@ def _chain(
     options: AbstractSolver,
     tol: float,
     max_iterations: int | None,
+    first: int = 0,
 ) -> Iterator[Row]:
-    """One arm through one sequence of games."""
+    """One arm through one sequence of games, the first of which is task `first`."""
     past: list[JointPolicy] = []
-    for k, game in enumerate(games):
+    for k, game in enumerate(games, first):
         began = time.perf_counter()
         start = meta.start(game, past)
         solution = solve(game, options, start, tol, max_iterations, throw=False)

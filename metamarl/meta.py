@@ -37,6 +37,8 @@ class MetaLearner(ABC):
     """
 
     name: ClassVar[str]
+    learns: ClassVar[bool] = True
+    """False where `start` does not look at `past`: the games can then be solved in any order."""
 
     @abstractmethod
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
@@ -48,6 +50,7 @@ class Scratch(MetaLearner):
     """Every game from the uniform policy: independent learning."""
 
     name: ClassVar[str] = "none"
+    learns: ClassVar[bool] = False
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> None:  # noqa: ARG002
         """Nothing is carried over."""
@@ -133,6 +136,7 @@ class Oracle(_Smoothed):
     """The game's own equilibrium, from the exact solver: the limit no meta-learner can beat."""
 
     name: ClassVar[str] = "oracle"
+    learns: ClassVar[bool] = False
 
     smoothing: float = 0.0
     """Part α of the uniform policy."""
