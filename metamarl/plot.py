@@ -1,0 +1,250 @@
+"""The figure of a comparison: gap against iterations, and the speed-up task by task.
+
+Left, for every arm: the smallest gap so far of every (seed, task), as a step function that keeps
+its last value when the solve has ended; the median over seeds and tasks, and the band that holds
+80 % of them. Task 0 is left out where there are others: nothing has been learned before it. Right:
+iterations from scratch over iterations from the arm's start, task by task; the geometric mean over
+the seeds with its 95 % interval (Student's t, on the logarithm).
+"""
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from metamarl.algorithms.solution import Trace
+from metamarl.comparison import BASELINE, Comparison
+from metamarl.envs.checks import complaint
+from metamarl.files import write_atomically
+from metamarl.statistics import mean_interval
+
+FORMATS = (".png", ".pdf", ".svg")
+SIZE, DPI = (12.0, 5.0), 100  # 1200 x 500 pixels
+GREY, INK = "#595959", "#222222"
+# Okabe and Ito's palette, which colour-blind readers can tell apart, and a dash for each arm.
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+DASHES = ["-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (4, 1, 1, 1, 1, 1))]
+BASELINE_COLOUR = "#000000"
+WORDS: dict[str, Any] = {"fontsize": 12, "color": INK}
+AT_HEIGHT: dict[str, Any] = {
+    "xycoords": ("axes fraction", "data"), "textcoords": "offset points",
+    "color": GREY, "fontsize": 11,
+}  # fmt: skip
+GRID_POINTS = 300
+FLOOR = 0.1  # gaps are drawn down to this part of `tol`
+CEILING = 1e12  # and up to here, should they be infinite
+
+
+def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
+    """Draw a comparison into a file, written atomically; the suffix names the format.
+
+    Args:
+        comparison: what `metamarl.compare` returned, complete or interrupted.
+        path: a .png, .pdf or .svg file.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        ValueError: an unknown suffix, or a comparison without a single finished solve.
+        OSError: a folder that is missing or cannot be written to.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in FORMATS:
+        must = f"a file name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise ValueError(complaint("path", "plot_comparison", must, str(path)))
+    if not comparison.rows:
+        must = "one with at least one finished solve"
+        raise ValueError(complaint("comparison", "plot_comparison", must, comparison))
+    if not target.parent.is_dir():
+        raise NotADirectoryError(f"Cannot write {target}: {target.parent} is not a folder.")
+    figure = _draw(comparison)
+
+    def write(temporary: Path) -> None:
+        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
+        figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
+
+    write_atomically(target, write)
+    return target
+
+
+def _draw(comparison: Comparison) -> Figure:
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.06)
+    figure = Figure(figsize=SIZE, layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(GREY)
+        axes.tick_params(which="both", colors=GREY, labelcolor=INK, labelsize=11)
+        axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+        axes.set_axisbelow(True)
+    _draw_gaps(left, comparison)
+    _draw_speedups(right, comparison)
+    labels = ["from scratch (none)", *(f"start: {arm}" for arm in comparison.arms[1:])]
+    lines = [
+        Line2D([], [], label=label, **_style(comparison, arm))
+        for arm, label in zip(comparison.arms, labels, strict=True)
+    ]
+    legend = figure.legend(
+        handles=lines, loc="outside upper left", ncols=6, frameon=False, fontsize=11,
+        handlelength=3.2, columnspacing=2.0, borderpad=0.1,
+        title=_title(comparison), title_fontsize=14, alignment="left",
+    )  # fmt: skip
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set(color=INK, parse_math=False)  # a name may hold a dollar sign
+    return figure
+
+
+def _title(comparison: Comparison) -> str:
+    """The game, the numbers of tasks and seeds, and what is missing."""
+    reprs = [text for texts in comparison.config.get("games", {}).values() for text in texts]
+    found = re.match(r"MarkovGame\((['\"])(.*?)\1, ", reprs[0]) if reprs else None
+    tasks, seeds = ({row[key] for row in comparison.rows} for key in ("task", "seed"))
+    failed = sum(not row["converged"] for row in comparison.rows)
+    games = "related games" if len(tasks) > 1 else "game"
+    title = f"{found.group(2) if found else 'game'}: {len(tasks)} {games}"
+    if len(seeds) > 1:
+        title += f", {len(seeds)} seeds"
+    if failed:
+        title += f"; {failed} of {len(comparison.rows)} solves did not reach the tolerance"
+    if comparison.interrupted:
+        title += " (interrupted)"
+    return title
+
+
+def _style(comparison: Comparison, arm: str) -> dict[str, Any]:
+    if arm == BASELINE:
+        return {"color": BASELINE_COLOUR, "linestyle": "-", "linewidth": 1.8}
+    k = comparison.arms.index(arm) - 1
+    dash = DASHES[k % len(DASHES)]
+    return {"color": PALETTE[k % len(PALETTE)], "linestyle": dash, "linewidth": 2.2}
+
+
+def _draw_gaps(axes: Axes, comparison: Comparison) -> None:
+    """Median and 80 % band of the smallest gap so far, on one grid of iterations."""
+    tol = float(comparison.config["tol"])
+    several = any(row["task"] > 0 for row in comparison.rows)
+    runs = {
+        arm: [
+            trace
+            for (_, task, name), trace in sorted(comparison.traces.items(), key=lambda x: x[0])
+            if name == arm and len(trace) and (task > 0 or not several)
+        ]
+        for arm in comparison.arms
+    }
+    last = max((int(t.iteration[-1]) for traces in runs.values() for t in traces), default=1)
+    grid = np.unique(np.round(np.geomspace(1, max(last, 10), GRID_POINTS))).astype(np.int64)
+    ends, clipped = [tol], False
+    for arm, traces in runs.items():
+        if not traces:
+            continue
+        found = np.array([_smallest_so_far(trace, grid) for trace in traces])
+        clipped |= bool((found < FLOOR * tol).any())
+        gaps = np.clip(found, FLOOR * tol, CEILING)
+        low, middle, high = np.quantile(gaps, [0.1, 0.5, 0.9], axis=0)
+        style = _style(comparison, arm)
+        axes.fill_between(grid, low, high, step="post", color=style["color"], alpha=0.13, lw=0)
+        axes.plot(grid, middle, drawstyle="steps-post", **style)
+        ends += [float(low.min()), float(high.max())]
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(1, grid[-1] * 1.1)
+    axes.set_ylim(min(ends) / 2, max(ends) * 2)
+    axes.axhline(tol, color=GREY, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1.5)
+    axes.annotate(f"tolerance {tol:g}", (0, tol), (6, 4), **AT_HEIGHT)
+    if clipped:
+        axes.annotate("smaller gaps are drawn here", (0, FLOOR * tol), (6, 4), **AT_HEIGHT)
+    _plain_ticks(axes.xaxis)
+    _plain_ticks(axes.yaxis)
+    axes.set_xlabel("iterations", **WORDS)
+    axes.set_ylabel("gap to equilibrium (in units of reward)", **WORDS)
+    more = " (median, middle 80 % of the solves)" * several
+    axes.set_title(f"Smallest gap so far{more}", loc="left", **WORDS)
+
+
+def _smallest_so_far(trace: Trace, grid: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The smallest gap measured up to each iteration of the grid; the first one before it."""
+    measured = np.where(np.isfinite(trace.gap), trace.gap, np.inf)
+    best = np.minimum.accumulate(measured)
+    at = np.searchsorted(trace.iteration, grid, side="right") - 1
+    return best[np.maximum(at, 0)]
+
+
+def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
+    """Geometric mean over the seeds, and its 95 % interval, task by task."""
+    found = {(r["seed"], r["task"], r["arm"]): max(r["iterations"], 1) for r in comparison.rows}
+    means = [1.0]
+    arms = comparison.arms[1:]
+    for k, arm in enumerate(arms):
+        by_task: dict[int, list[float]] = {}
+        for (seed, task, name), iterations in sorted(found.items()):
+            scratch = found.get((seed, task, BASELINE))
+            if name == arm and scratch is not None:
+                by_task.setdefault(task, []).append(math.log(scratch / iterations))
+        if not by_task:
+            continue
+        shift = (k - (len(arms) - 1) / 2) * 0.12  # side by side, not on top of each other
+        at = np.array(sorted(by_task)) + shift
+        logs = [mean_interval(by_task[task]) for task in sorted(by_task)]
+        middle = np.exp([e.mean for e in logs])
+        style = _style(comparison, arm)
+        axes.plot(at, middle, marker="o", markersize=5, **style)
+        with np.errstate(over="ignore"):  # two seeds that disagree: an interval without end
+            low, high = np.exp([e.low for e in logs]), np.exp([e.high for e in logs])
+        axes.vlines(at, low, high, color=style["color"], linewidth=1.2, alpha=0.6)
+        means += middle.tolist()
+    axes.set_yscale("log")
+    room = max(1.5, (max(means) / min(means)) ** 0.12)
+    axes.set_ylim(min(min(means) / room, 0.5), max(max(means) * room, 2.0))
+    axes.axhline(1.0, color=BASELINE_COLOUR, linewidth=1.4, zorder=1.5)
+    tasks = [row["task"] for row in comparison.rows]
+    axes.set_xlim(min(tasks) - 0.6, max(tasks) + 0.6)
+    axes.annotate(
+        "as fast as from scratch", (1, 1), (0, -5), ha="right", va="top", **AT_HEIGHT,
+        bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
+    )  # fmt: skip
+    if len(means) == 1:
+        axes.annotate(
+            "nothing to compare with" if arms else "only starts from scratch were run",
+            (0.5, 0.7), xycoords="axes fraction", ha="center", color=GREY, fontsize=12,
+        )  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    _plain_ticks(axes.yaxis, "×")
+    axes.set_xlabel("task, in order", **WORDS)
+    axes.set_ylabel("speed-up (times fewer iterations)", **WORDS)
+    seeds = len({row["seed"] for row in comparison.rows})
+    more = f" (mean of {seeds} seeds, 95 % interval)" if seeds > 1 else ""
+    axes.set_title(f"Speed-up task by task{more}", loc="left", **WORDS)
+
+
+def _plain_ticks(axis: Axis, unit: str = "") -> None:
+    """Round numbers in plain figures."""
+    axis.set_ticks(_round_numbers(*axis.get_view_interval()))
+    axis.set_ticks([], minor=True)
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}{unit}"))
+
+
+def _round_numbers(low: float, high: float) -> Sequence[float]:
+    """The fewest round numbers between two positive ones that are at least four, if there are."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    best: list[float] = []
+    for digits, step in ([1], 3), ([1], 2), ([1], 1), ([1, 3], 1), ([1, 2, 5], 1):
+        numbers = [d * 10.0**e for e in range(first, last + 1) for d in digits if e % step == 0]
+        best = [x for x in numbers if low <= x <= high]
+        if len(best) >= 4:
+            return best
+    return best
