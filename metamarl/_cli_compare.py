@@ -1,0 +1,157 @@
+"""The work of `metamarl compare`: check, get ready, run, write, report."""
+
+import math
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from metamarl import _cli_support as support
+from metamarl.algorithms.evaluation import effective_horizon
+from metamarl.algorithms.solver import AbstractSolver
+from metamarl.comparing import compare
+from metamarl.comparison import BASELINE, Comparison
+from metamarl.envs import MarkovGame
+from metamarl.envs import tasks as related
+from metamarl.envs.checks import check_real, complaint
+from metamarl.meta import META_LEARNERS, find_meta
+
+FILES = "figure.png, rows.csv, traces.csv, table.txt, config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What `metamarl compare` was asked to do."""
+
+    game: str
+    knobs: list[str]
+    tasks: int
+    spread: float
+    seeds: int
+    seed: int
+    meta: list[str]
+    solver: str
+    solver_options: list[str]
+    tol: float
+    max_iterations: int | None
+    jobs: int
+    out: Path
+
+    def carry_out(self) -> None:
+        """Run the comparison; bad input and folders are found out before the long work."""
+        knobs = support.read_knobs(self.game, self.knobs, related=True)
+        arms = {BASELINE, *(find_meta(name).name for name in self.meta)}
+        check_real(self.tol, "tol", "compare", above=0.0)
+        if self.jobs == 0:
+            must = "a number of worker processes, or -1 for one per core"
+            raise ValueError(complaint("jobs", "compare", must, 0))
+        support.check_folder(self.out)
+        console = Console(stderr=True)
+        with console.status("getting ready (the first run compiles, which takes a while)"):
+            sequences = {
+                seed: related(self.game, self.tasks, self.spread, seed, **knobs)
+                for seed in range(self.seed, self.seed + self.seeds)
+            }
+            game = sequences[self.seed][0]
+            options = support.read_solver(self.solver, self.solver_options, game)
+            self._get_ready(game, options)
+        support.make_folder(self.out)
+        with _progress_bar(console, self.tasks * self.seeds * len(arms)) as show:
+            comparison = compare(
+                sequences, self.meta, options, self.tol, n_jobs=self.jobs,
+                max_iterations=self.max_iterations, progress=show,
+            )  # fmt: skip
+        self._report(comparison)
+
+    def _get_ready(self, game: MarkovGame, options: AbstractSolver) -> None:
+        """Let every arm play a little, so that the kernels are compiled once and not timed."""
+        tried = compare(
+            [game, game], self.meta, options, self.tol, n_jobs=1,
+            max_iterations=min(effective_horizon(game) + 1, self.max_iterations or 2**62),
+        )  # fmt: skip
+        if tried.interrupted:
+            raise KeyboardInterrupt
+
+    def _report(self, comparison: Comparison) -> None:
+        if not comparison.rows:
+            typer.echo("Interrupted before the first solve was finished.", err=True)
+            raise typer.Exit(support.INTERRUPTED)
+        comparison.config["command"] = self.command()
+        comparison.config["interrupted"] = comparison.interrupted
+        comparison.save(self.out)
+        typer.echo(comparison.table())
+        typer.echo()
+        for sentence in outcome(comparison):
+            typer.echo(sentence)
+        typer.echo(f"Written to {self.out}: {FILES}.")
+        if comparison.interrupted:
+            total = self.tasks * self.seeds * len(comparison.arms)
+            done = f"{len(comparison.rows)} of {total} solves were finished"
+            typer.echo(f"Interrupted: {done}.", err=True)
+            raise typer.Exit(support.INTERRUPTED)
+
+    def command(self) -> str:
+        """The command that repeats this, with every default written out."""
+        words = ["metamarl", "compare", self.game]
+        words += [word for knob in self.knobs for word in ("-o", knob)]
+        for name in ("tasks", "spread", "seeds", "seed"):
+            words += [f"--{name}", str(getattr(self, name))]
+        words += ["--meta", ",".join(self.meta), "--solver", self.solver]
+        words += [word for option in self.solver_options for word in ("-s", option)]
+        words += ["--tol", str(self.tol)]
+        if self.max_iterations is not None:
+            words += ["--max-iterations", str(self.max_iterations)]
+        return shlex.join(words)
+
+
+@contextmanager
+def _progress_bar(console: Console, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; nothing elsewhere."""
+    columns = (TextColumn("solving"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("solving", total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def outcome(comparison: Comparison) -> Iterator[str]:
+    """What came out, in one sentence per arm; and what to be careful about."""
+    seeds = {row["seed"] for row in comparison.rows}
+    over = f"over {len(seeds)} seeds" if len(seeds) > 1 else "over the tasks of one seed"
+    for arm, speedup in comparison.speedups().items():
+        if math.isnan(speedup.mean):
+            yield f"No game was solved both from scratch and from the starts of '{arm}'."
+            continue
+        learns = arm not in META_LEARNERS or META_LEARNERS[arm].learns
+        starts = f"meta-learned starts ({arm})" if learns else f"the starts of '{arm}'"
+        ratio, low, high, word = speedup.mean, speedup.low, speedup.high, "fewer"
+        if ratio < 1.0:
+            ratio, low, high, word = 1 / ratio, 1 / high, 1 / low, "more"
+        much = f"{_number(ratio)} times {word} iterations than from scratch"
+        if ratio < 1.005:
+            much = "about as many iterations as from scratch"
+        interval = ""
+        if not math.isnan(low):
+            interval = f" (95 % interval {_number(low)} to {_number(high)}, {over})"
+        unsure = ", which could be chance" if low < 1.0 < high else ""
+        yield f"From {starts} the games needed {much}{interval}{unsure}."
+    if len(comparison.arms) == 1:
+        yield f"Every game was solved from scratch ('{BASELINE}'): there is nothing to compare."
+    failed = sum(not row["converged"] for row in comparison.rows)
+    if failed:
+        yield (
+            f"{failed} of {len(comparison.rows)} solves did not reach the gap "
+            f"{comparison.config['tol']:g}; they count with the iterations they had."
+        )
+
+
+def _number(x: float) -> str:
+    if x < 100:
+        return f"{x:.2g}" if x < 1 else f"{x:.2f}" if x < 3 else f"{x:.1f}"
+    return f"{x:,.0f}" if x < 1e6 else f"{x:.0e}"

@@ -1,0 +1,148 @@
+"""What the commands share: options from text, one sentence for every error, folders, columns."""
+
+import ast
+import difflib
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from metamarl.algorithms.solver import AbstractSolver
+    from metamarl.envs.game import MarkovGame
+
+NOT_CONVERGED, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn an error into one sentence and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Interrupted.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise typer.Exit(BROKEN_PIPE) from None
+    except (ValueError, TypeError, OSError) as error:
+        text = str(error)
+        if isinstance(error, OSError) and error.strerror and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}."
+        typer.echo(f"Error: {text}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except MemoryError:
+        typer.echo("Error: there is not enough memory for this.", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+def run_quietly_into_pipes(run: Callable[[], object]) -> None:
+    """Run a command line; when the reader of its output goes away, end without a word."""
+    try:
+        try:
+            run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more as it ends: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
+
+
+def parse_pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:
+    """`["rows=3", "slip=0.1,0"]` as `{"rows": 3, "slip": (0.1, 0)}`.
+
+    Values are read as Python literals where they are such, else as strings.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip()
+        if not sign or not name:
+            raise ValueError(f"{flag} wants name=value, such as {flag} size=3. Got {text!r}.")
+        if name in found:
+            raise ValueError(f"{flag} {name}=… is given twice.")
+        found[name] = _literal(value.strip())
+    return found
+
+
+def _literal(text: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+
+
+def read_knobs(game: str, texts: Sequence[str], *, related: bool = False) -> dict[str, Any]:
+    """Knobs of a benchmark game from `-o name=value`; ValueError for unknown games and knobs."""
+    from metamarl.envs import family
+
+    known, knobs = family(game).knobs, parse_pairs(texts, "-o")
+    for name in knobs:
+        _check_known(name, f"The game '{game}' has no knob", known)
+        if related and name == "seed":
+            raise ValueError("The knob 'seed' of a family of games is set by --seed.")
+    return knobs
+
+
+def read_solver(name: str, texts: Sequence[str], game: "MarkovGame") -> "AbstractSolver":
+    """A solver's options object from its name and `-s name=value`."""
+    from dataclasses import fields
+
+    from metamarl.algorithms.solve import find_solver
+
+    solver = type(find_solver(name, game))
+    options, known = parse_pairs(texts, "-s"), [field.name for field in fields(solver)]
+    for option in options:
+        _check_known(option, f"The solver '{solver.name}' has no option", known)
+    return solver(**options)
+
+
+def _check_known(name: str, complaint: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise ValueError(f"{complaint} '{name}'{hint}. It has {', '.join(names) or 'none'}.")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OSError where files could not be written into `folder`, without making it."""
+    above = folder.absolute()
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise NotADirectoryError(f"Cannot write into {folder}: {above} is not a folder.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(f"Cannot write into {folder}: {above} is not writable.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and try a file in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"Cannot write into {folder}: {error.strerror}.") from None
+
+
+def show_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells, the first one being the head; a terminal's width wraps the last one."""
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]) - 1)]
+    left = sum(widths) + 2 * len(widths)
+    room = shutil.get_terminal_size().columns - left if sys.stdout.isatty() else 10**6
+    for row in rows:
+        begin = "".join(cell.ljust(width + 2) for cell, width in zip(row, widths, strict=False))
+        for line in textwrap.wrap(row[-1], max(room, 20)):
+            typer.echo(begin + line)
+            begin = " " * left

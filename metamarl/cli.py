@@ -1,0 +1,233 @@
+"""The command `metamarl`: list the games, solve one, compare starts over related ones.
+
+What takes its time to import (Numba, SciPy, Matplotlib) is imported by the commands that use it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metamarl import _cli_support as support
+
+app = typer.Typer(
+    name="metamarl",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+GameName = Annotated[
+    str, typer.Argument(metavar="GAME", help="A benchmark game; 'metamarl games' lists them.")
+]
+Knobs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", "-o", metavar="KNOB=VALUE",
+        help="A knob of the game, such as -o rows=3 or -o slip=0.1,0; may be repeated.",
+    ),
+]  # fmt: skip
+SolverOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--solver-option", "-s", metavar="NAME=VALUE",
+        help="An option of the solver, such as -s step_size=theory; may be repeated.",
+    ),
+]  # fmt: skip
+MaxIterations = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Where a solve gives up; the solver's own limit if left out."
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Solve games, and learn across related games where to start.
+
+    \b
+    metamarl games              the benchmark games
+    metamarl solve soccer       one game, with a certified distance from equilibrium
+    metamarl compare soccer     meta-learned starts against starts from scratch
+
+    Exit codes: 0 done, 1 the tolerance was not reached, 2 bad input, 130 interrupted.
+    """  # noqa: D301  (\b keeps the lines as they are)
+    if version:
+        from importlib.metadata import PackageNotFoundError
+        from importlib.metadata import version as installed
+
+        try:
+            typer.echo(f"metamarl {installed('metamarl')}")
+        except PackageNotFoundError:  # a bare clone
+            typer.echo("metamarl (not installed)")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def games(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this game's knobs and their defaults."),
+    ] = None,
+) -> None:
+    """List the benchmark games, or the knobs of one.
+
+    \b
+    metamarl games
+    metamarl games soccer
+    """  # noqa: D301  (\b keeps the lines as they are)
+    with support.plain_errors():
+        from inspect import getdoc
+
+        from metamarl.envs import family, make
+        from metamarl.envs import games as names
+
+        if name is not None:
+            found = family(name)
+            typer.echo(f"{name}: {getdoc(found.build)}\n\nKnobs (-o knob=value) and defaults:")
+            for knob, default in found.knobs.items():
+                typer.echo(f"    {knob}={_written(default)}")
+            return
+        rows = [["name", "kind", "states", "actions", "summary"]]
+        for game_name in names():
+            game = make(game_name)
+            actions = " x ".join(map(str, game.n_actions))
+            summary = family(game_name).summary
+            rows.append([game_name, game.kind, str(game.n_states), actions, summary])
+        support.show_columns(rows)
+
+
+def _written(value: Any) -> str:
+    """A knob's value as it could be typed: 4, random, 1.0,1.0."""
+    if isinstance(value, tuple):
+        return ",".join(str(item).replace(" ", "") for item in value)
+    return str(value)
+
+
+@app.command()
+def solve(
+    game: GameName,
+    option: Knobs = None,
+    solver: Annotated[str, typer.Option(metavar="NAME", help="auto, exact or omd.")] = "auto",
+    solver_option: SolverOptions = None,
+    tol: Annotated[
+        float, typer.Option(metavar="X", help="Gap to reach, in units of the rewards.")
+    ] = 1e-3,
+    max_iterations: MaxIterations = None,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="For solvers that draw numbers.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for policy.npz, trace.csv and solution.json."),
+    ] = None,
+) -> None:
+    """Solve one benchmark game.
+
+    Prints the value of every player, the exact gap to equilibrium, and what the players do first.
+    Exits with 1 when the gap does not reach the tolerance.
+
+    \b
+    metamarl solve soccer
+    metamarl solve goofspiel -o cards=5 -o order=descending
+    metamarl solve soccer --solver omd -s regularizer=euclidean --tol 0.01 --out runs/soccer
+    """  # noqa: D301  (\b keeps the lines as they are)
+    with support.plain_errors():
+        from metamarl._cli_solve import carry_out
+
+        carry_out(game, option or [], solver, solver_option or [], tol, max_iterations, seed, out)
+
+
+@app.command()
+def compare(
+    game: GameName,
+    option: Knobs = None,
+    tasks: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Related games in a sequence.")
+    ] = 20,
+    spread: Annotated[
+        float,
+        typer.Option(
+            metavar="X",
+            help="How much they differ, from 0 (not at all) to 1. 0.02 changes most knobs by up to "
+            "2 %: the same game, measured again.",
+        ),
+    ] = 0.02,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Sequences, for the interval.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first sequence.")] = 0,
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="How starts are learned: none, last, average, robust, oracle; may be repeated, or "
+            "separated by commas.  [default: robust]",
+            show_default=False,
+        ),
+    ] = None,
+    solver: Annotated[str, typer.Option(metavar="NAME", help="auto, exact or omd.")] = "omd",
+    solver_option: SolverOptions = None,
+    tol: Annotated[
+        float, typer.Option(metavar="X", help="Gap to reach, in units of the rewards.")
+    ] = 1e-2,
+    max_iterations: MaxIterations = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Worker processes; -1: one per core. The numbers do not depend on it."
+        ),
+    ] = -1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the results, whose files are replaced.  [default: runs/compare-GAME]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Compare meta-learned starts with starts from scratch.
+
+    Solves sequences of related games with both. Prints a table and its outcome, and writes
+    figure.png, rows.csv (one row per solve), traces.csv (the gap along the way), table.txt and
+    config.json (with the command that repeats it). After Ctrl-C the same holds for the solves that
+    were finished.
+
+    \b
+    metamarl compare soccer
+    metamarl compare goofspiel -o cards=4 --spread 0.1 --meta average,robust
+    metamarl compare rps -o weights=2,1,1 --tasks 10 --seeds 5 --out runs/rps
+    """  # noqa: D301  (\b keeps the lines as they are)
+    with support.plain_errors():
+        from metamarl._cli_compare import Plan
+
+        Plan(
+            game=game,
+            knobs=option or [],
+            tasks=tasks,
+            spread=spread,
+            seeds=seeds,
+            seed=seed,
+            meta=[name for text in meta or ["robust"] for name in text.split(",")],
+            solver=solver,
+            solver_options=solver_option or [],
+            tol=tol,
+            max_iterations=max_iterations,
+            jobs=jobs,
+            out=out or Path("runs") / f"compare-{game}",
+        ).carry_out()
+
+
+def main() -> None:
+    """Run the command line."""
+    support.run_quietly_into_pipes(app)
