@@ -1,11 +1,11 @@
 """Joint policies: what every player does at every step and state."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metamarl.envs.checks import check_memory, complaint, said
+from metamarl.envs.checks import check_array, check_memory, complaint, said
 from metamarl.envs.clock import Nodes
 from metamarl.envs.game import MarkovGame
 
@@ -23,8 +23,11 @@ class JointPolicy:
     """
 
     def __init__(self, arrays: Sequence[ArrayLike]) -> None:
+        if isinstance(arrays, (str, bytes)) or not isinstance(arrays, Iterable):
+            raise TypeError(complaint("arrays", "JointPolicy", "one array per player", arrays))
         self._dense: list[NDArray[np.float64] | None] = [
-            np.asarray(array, dtype=np.float64) for array in arrays
+            check_array(array, f"arrays[{i}]", "JointPolicy").copy()
+            for i, array in enumerate(arrays)
         ]
         self._flat: NDArray[np.float64] | None = None
         self._game: tuple[Nodes, tuple[NDArray[np.bool_], ...], int | None] | None = None
@@ -97,7 +100,8 @@ class JointPolicy:
 def _check_rows(
     array: NDArray[np.float64], mask: NDArray[np.bool_], nodes: Nodes, player: int, where: str
 ) -> None:
-    fine = (array >= 0).all(1) & (np.abs(array.sum(1) - 1) <= ROUNDING) & ~(array * ~mask).any(1)
+    fine = (array >= 0).all(1) & (np.abs(array.sum(1) - 1) <= ROUNDING)
+    fine &= ~(~mask & (array != 0)).any(1)
     if not fine.all():
         node = int(np.flatnonzero(~fine)[0])
         at = f"step {nodes.steps[node]}, " if nodes.timed else ""
