@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _mirror_descent as kernels
-from metamarl.algorithms.evaluation import effective_horizon
+from metamarl.algorithms.evaluation import Evaluator, effective_horizon
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.envs.checks import check_choice, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
@@ -60,6 +60,10 @@ class OptimisticMirrorDescent(AbstractSolver):
     factor: float = 0.5
     """Of the adaptive step size. Near an equilibrium the linearised dynamics are stable below
     1/√3."""
+    first_values: str = "zero"
+    """What the first stage takes for the values to come: "zero" (the paper's Q¹ = 0), which every
+    run has to unlearn, one step a stage; or "policy" (ours): those of the initial policies, whose
+    error is at most their gap, so that a good start is good at once. The same from a bad start."""
     optimism: bool = True
     """False: plain mirror descent, whose gap falls more slowly than 1/T."""
     output: str = "last-stage"
@@ -72,6 +76,7 @@ class OptimisticMirrorDescent(AbstractSolver):
 
     def __post_init__(self) -> None:
         check_choice(self.regularizer, "regularizer", WHERE, ["entropy", "euclidean"])
+        check_choice(self.first_values, "first_values", WHERE, ["zero", "policy"])
         check_choice(self.output, "output", WHERE, ["last-stage", "chained", "average"])
         check_real(self.factor, "factor", WHERE, above=0.0)
         check_real(self.resolution, "resolution", WHERE, 0.0)
@@ -118,7 +123,11 @@ class _Run(AbstractRun):
         self.all_plays, self.all_count = np.zeros(len(self.where)), 0
         self.past = [initial] * (game.nodes.n_groups - 1)
         self.S[:] = self.first
-        self._restart(still=True)
+        if options.first_values == "policy":
+            judge = Evaluator(game)
+            judge.value(initial, 0, respond=False)
+            self.values = judge.values
+        self._restart(still=options.first_values == "zero")
 
     def _place(self, game: MarkovGame) -> None:
         """Lay the nodes out in lanes: blocks of nodes of the same shape."""

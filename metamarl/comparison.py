@@ -45,15 +45,12 @@ class Comparison:
     def speedups(self) -> dict[str, Estimate]:
         """By arm: total iterations from scratch / from the arm's starts, with its interval.
 
-        The interval (95 %) is over the seeds; over the tasks where there is one seed.
+        The interval (95 %) is over the seeds, so there is none with one seed.
         """
-        return {arm: ratio_interval(self._units(arm)) for arm in self.arms[1:]}
-
-    def _units(self, arm: str) -> list[tuple[float, float]]:
-        pairs = self._pairs(arm)
-        if len(pairs) == 1:
-            return [(float(a), float(b)) for a, b in next(iter(pairs.values()))]
-        return [(float(sum(a for a, _ in p)), float(sum(b for _, b in p))) for p in pairs.values()]
+        totals = {
+            arm: np.array([np.sum(p, 0) for p in self._pairs(arm).values()]) for arm in self.arms
+        }
+        return {arm: ratio_interval(totals[arm]) for arm in self.arms[1:]}
 
     @property
     def speedup(self) -> float:
@@ -71,11 +68,10 @@ class Comparison:
             for r in rows:
                 by_seed.setdefault(r["seed"], []).append(r["iterations"])
             means = [float(np.mean(v)) for v in by_seed.values()]
-            single = [float(x) for v in by_seed.values() for x in v]
             found.append(
                 {
                     "arm": arm,
-                    "iterations": mean_interval(means if len(means) > 1 else single),
+                    "iterations": mean_interval(means),
                     "speedup": speedups.get(arm),
                     "slower": sum(b > a for a, b in pairs) / len(pairs) if pairs else math.nan,
                     "converged": sum(r["converged"] for r in rows) / len(rows)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 LEVEL = 0.95
 
@@ -34,11 +35,12 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def ratio_interval(pairs: Sequence[tuple[float, float]]) -> Estimate:
-    """Ratio of totals Σa / Σb over independent pairs, jackknifed on the logarithmic scale."""
-    if not pairs:
+def ratio_interval(pairs: ArrayLike) -> Estimate:
+    """Ratio of totals Σa / Σb over independent pairs `(n, 2)`, jackknifed on the log scale."""
+    array = np.asarray(pairs, float)
+    if not array.size:
         return Estimate(math.nan)
-    a, b = np.array(pairs, float).T
+    a, b = array.T
     ratio, n = float(a.sum() / b.sum()), len(a)
     if n == 1:
         return Estimate(ratio)
