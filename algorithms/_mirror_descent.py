@@ -257,38 +257,3 @@ def predict(blocks, Q, X, G):
         x = X[blocks[n, 3] : blocks[n, 3] + size]
         g = G[blocks[n, 3] : blocks[n, 3] + size]
         _gradient(Q[blocks[n, 2] : blocks[n, 2] + A * B * LANES], x, g, A, B)
-
-
-@njit(**JIT)
-def adapt(blocks, Q, plays, eta, factor, weighted):
-    """Write η = factor / size of the stage matrix, in every lane.
-
-    The size is the standard deviation of the payoff when both players draw from `plays` (of any
-    scale, but at least a sixteenth of the span max Q - min Q); or, not `weighted`, the Frobenius
-    norm of Q - mean Q. A matrix that is constant to nine digits gets η = 0: nothing is to be
-    learned there, and a larger η would lose the digits that remain.
-    """
-    for n in range(len(blocks)):
-        A, B = blocks[n, 0], blocks[n, 1]
-        q = Q[blocks[n, 2] : blocks[n, 2] + A * B * LANES]
-        p = plays[blocks[n, 3] : blocks[n, 3] + (A + B) * LANES]
-        for i in range(LANES):
-            low = high = q[i]
-            weights = total = 0.0
-            for a in range(A):
-                for b in range(B):
-                    v = q[(a * B + b) * LANES + i]
-                    w = p[a * LANES + i] * p[(A + b) * LANES + i] if weighted else 1.0
-                    low, high = min(low, v), max(high, v)
-                    weights += w
-                    total += w * v
-            mean, squares = total / weights, 0.0
-            for a in range(A):
-                for b in range(B):
-                    w = p[a * LANES + i] * p[(A + b) * LANES + i] if weighted else 1.0
-                    squares += w * (q[(a * B + b) * LANES + i] - mean) ** 2
-            size = math.sqrt(squares)
-            if weighted:
-                size = max(math.sqrt(squares / weights), (high - low) / 16.0)
-            floor = 1e-9 * max(abs(low), abs(high))
-            eta[blocks[n, 4] + i] = factor / size if high - low > floor else 0.0

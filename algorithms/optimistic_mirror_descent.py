@@ -20,10 +20,10 @@ horizon ⌈1/(1-γ)⌉.
 
 The default step size is ours. Inside a stage the matrix games are independent, so that each may
 have its own η. Linearised at an interior equilibrium (x, y), the optimistic dynamics of a matrix
-game rotate with the singular values σ of $\operatorname{diag}(\sqrt x)\, Q\,
-\operatorname{diag}(\sqrt y)$ without its leading pair, and are stable where ησ < 1/√3. The root
-of their sum of squares is the standard deviation of the payoff when both players draw from (x, y):
-η = 1/2 over that deviation, taken under the last stage's average play, is stable in every matrix.
+game rotate with the singular values σ of $\sqrt{x_a y_b}\,(Q_{ab} - Q_{a·} - Q_{·b} + Q_{··})$
+(dots: means under x, y) and are stable where ησ < 1/√3, the bound of optimistic gradient descent in
+bilinear games. So η = 1/2 over the largest σ under the last stage's average play, which comes near
+the equilibrium's, and at most 8 over the span of Q. The Euclidean regularizer has no such weights.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _mirror_descent as kernels
+from metamarl.algorithms import _step_size
 from metamarl.algorithms.evaluation import Evaluator, effective_horizon
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.envs.checks import check_choice, check_real, complaint, said
@@ -54,12 +55,10 @@ class OptimisticMirrorDescent(AbstractSolver):
     """"entropy" (multiplicative weights) or "euclidean" (projected gradient)."""
     step_size: float | str = "adaptive"
     """η; or "theory": 1/(4·H·range of the rewards), for "euclidean" divided by the root of the
-    largest number of joint actions; or "adaptive" (ours): every stage matrix its own, `factor`
-    over the standard deviation of its payoff under the last stage's play ("euclidean": over the
-    Frobenius norm of Q - mean Q)."""
+    largest number of joint actions; or "adaptive" (ours, above): every stage matrix its
+    own."""
     factor: float = 0.5
-    """Of the adaptive step size. Near an equilibrium the linearised dynamics are stable below
-    1/√3."""
+    """Of the adaptive step size; stable near equilibrium below 1/√3 ≈ 0.577."""
     first_values: str = "zero"
     """What the first stage takes for the values to come: "zero" (the paper's Q¹ = 0), which every
     run has to unlearn, one step a stage; or "policy" (ours): those of the initial policies, whose
@@ -181,7 +180,7 @@ class _Run(AbstractRun):
             )  # fmt: skip
         if options.step_size == "adaptive":
             weighted = options.regularizer == "entropy"
-            kernels.adapt(self.blocks, self.Q, self.S, self.eta, options.factor, weighted)
+            _step_size.adapt(self.blocks, self.Q, self.S, self.eta, options.factor, weighted, LANES)
         self.M[:] = self.start_point
         kernels.predict(self.blocks, self.Q, self.first, self.G)
         self.S[:] = 0.0

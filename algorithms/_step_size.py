@@ -1,0 +1,97 @@
+"""Kernels that choose the step size of every stage matrix (see `optimistic_mirror_descent`).
+
+Kernels that call each other live in this one file, because Numba's cache does not notice when a
+kernel of another file changes.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+POWER_ITERATIONS = 12
+
+
+@njit(**JIT)
+def _norm(q, lane, lanes, x, y, u, v, weighted):
+    """Largest singular value of √(x_a·y_b)·(Q_ab - row mean - column mean + mean), one lane.
+
+    The means are under x and y; not `weighted`, the factor √(x_a·y_b) is left out. By power
+    iteration, whose start favours no action, to a few per cent. Overwrites u and v.
+    """
+    A, B = len(x), len(y)
+    W = np.empty((A, B))
+    rows, columns = np.zeros(A), np.zeros(B)
+    mean = 0.0
+    for a in range(A):
+        for b in range(B):
+            W[a, b] = q[(a * B + b) * lanes + lane]
+            rows[a] += y[b] * W[a, b]
+            columns[b] += x[a] * W[a, b]
+        mean += x[a] * rows[a]
+    for a in range(A):
+        for b in range(B):
+            W[a, b] += mean - rows[a] - columns[b]
+            if weighted:
+                W[a, b] *= math.sqrt(x[a] * y[b])
+    for b in range(B):
+        v[b] = 1.0 + 0.37 * ((7 * b) % 5)
+    size = 0.0
+    for _ in range(POWER_ITERATIONS):
+        size = 0.0
+        for a in range(A):
+            u[a] = 0.0
+            for b in range(B):
+                u[a] += W[a, b] * v[b]
+        for b in range(B):
+            v[b] = 0.0
+            for a in range(A):
+                v[b] += W[a, b] * u[a]
+            size += v[b] * v[b]
+        size = math.sqrt(size)
+        if size < 1e-300:
+            return 0.0
+        for b in range(B):
+            v[b] /= size
+    return math.sqrt(size)
+
+
+@njit(**JIT)
+def adapt(blocks, Q, plays, eta, factor, weighted, lanes):
+    """Write η = factor / size of the stage matrix, in every lane.
+
+    The size is `_norm` under the policies `plays` (of any scale), but at least a sixteenth of the
+    span max Q - min Q; not `weighted`, under uniform policies. A matrix that is constant to nine
+    digits gets η = 0: nothing is to be learned there, and a larger η would lose the digits that
+    remain.
+    """
+    most = 0
+    for n in range(len(blocks)):
+        most = max(most, blocks[n, 0], blocks[n, 1])
+    x, y, u, v = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
+    for n in range(len(blocks)):
+        A, B = blocks[n, 0], blocks[n, 1]
+        q = Q[blocks[n, 2] : blocks[n, 2] + A * B * lanes]
+        p = plays[blocks[n, 3] : blocks[n, 3] + (A + B) * lanes]
+        for i in range(lanes):
+            low = high = q[i]
+            for c in range(1, A * B):
+                low, high = min(low, q[c * lanes + i]), max(high, q[c * lanes + i])
+            if high - low <= 1e-9 * max(abs(low), abs(high)):
+                eta[blocks[n, 4] + i] = 0.0
+                continue
+            total = 0.0
+            for a in range(A):
+                x[a] = p[a * lanes + i] if weighted else 1.0
+                total += x[a]
+            for a in range(A):
+                x[a] /= total
+            total = 0.0
+            for b in range(B):
+                y[b] = p[(A + b) * lanes + i] if weighted else 1.0
+                total += y[b]
+            for b in range(B):
+                y[b] /= total
+            size = _norm(q, i, lanes, x[:A], y[:B], u, v, weighted)
+            eta[blocks[n, 4] + i] = factor / max(size, (high - low) / 16.0)
