@@ -35,8 +35,18 @@ def _norm(q, lane, lanes, x, y, u, v, weighted):
             W[a, b] += mean - rows[a] - columns[b]
             if weighted:
                 W[a, b] *= math.sqrt(x[a] * y[b])
+    # The longest row cannot be mapped to 0; irrational numbers, that no other symmetry traps it.
+    longest, where = 0.0, 0
+    for a in range(A):
+        length = 0.0
+        for b in range(B):
+            length += W[a, b] * W[a, b]
+        if length > longest:
+            longest, where = length, a
+    if longest == 0.0:
+        return 0.0
     for b in range(B):
-        v[b] = 1.0 + 0.37 * ((7 * b) % 5)
+        v[b] = W[where, b] / math.sqrt(longest) + 0.5 / math.sqrt(B) * (math.sqrt(b + 2.0) % 1.0)
     size = 0.0
     for _ in range(POWER_ITERATIONS):
         size = 0.0

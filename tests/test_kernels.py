@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from test_evaluation import CLOCKS, random_game, random_policy
 
 from metamarl.algorithms import _mirror_descent as kernels
-from metamarl.algorithms import _stage_games
+from metamarl.algorithms import _stage_games, _step_size
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
@@ -37,14 +37,15 @@ def sorted_projection(u):
 class Plain:
     """The staged algorithm on dense arrays; one node per (step, state), reachable or not."""
 
-    def __init__(self, arguments, start, H, eta, regularizer, optimism):
-        self.eta, self.optimism, self.discount = eta, optimism, arguments["discount"]
+    def __init__(self, arguments, start, H, eta, regularizer, optimism, first_values="zero"):
+        self.optimism, self.discount = optimism, arguments["discount"]
         self.entropy = regularizer == "entropy"
         self.P, self.R = arguments["transition"], arguments["reward"][0]
         self.timed = arguments["horizon"] is not None
         self.legal = [[np.flatnonzero(row) for row in mask] for mask in arguments["legal"]]
         n_states = len(self.legal[0])
         self.nodes = list(itertools.product(range(arguments["horizon"] or 1), range(n_states)))
+        self.eta = dict(zip(self.nodes, np.broadcast_to(eta, len(self.nodes)), strict=True))
         self.start = {}
         for h, s in self.nodes:
             rows = [(a[h] if self.timed else a)[s] for a in start]
@@ -53,26 +54,19 @@ class Plain:
             (h, s): np.zeros((len(self.legal[0][s]), len(self.legal[1][s]))) for h, s in self.nodes
         }
         self.H, self.L, self.stage, self.t = H, H, 1, 0
-        self.averages, self.lengths, self.plays = {}, [], []
-        self.last = self.start
+        self.averages, self.plays = {}, []
+        if first_values == "policy":
+            V = dict.fromkeys(self.nodes, 0.0)
+            for _ in range(300):
+                self.take(V)
+                V = {n: x @ self.Q[n] @ y for n, (x, y) in self.start.items()}
+            self.take(V)
         self.begin()
 
     def begin(self):
         self.hat = {node: [x.copy(), y.copy()] for node, (x, y) in self.start.items()}
         self.play = self.hat.copy()
         self.stage_plays, self.stage_values = [], []
-        self.etas = {node: self.step_size(node) for node in self.nodes}
-
-    def step_size(self, node):
-        if self.eta != "adaptive":
-            return self.eta
-        Q, (x, y) = self.Q[node], self.last[node]
-        if np.ptp(Q) <= 1e-9 * np.abs(Q).max():
-            return 0.0
-        if not self.entropy:
-            return 0.5 / np.linalg.norm(Q - Q.mean())
-        mean = x @ Q @ y
-        return 0.5 / max(np.sqrt(x @ (Q - mean) ** 2 @ y), np.ptp(Q) / 16)
 
     def ascend(self, hat, gradient, eta):
         if not self.entropy:
@@ -86,7 +80,7 @@ class Plain:
             self.end_stage()
         plays, values = {}, {}
         for node in self.nodes:
-            Q, (x, y), (u, v), eta = self.Q[node], self.play[node], self.hat[node], self.etas[node]
+            Q, (x, y), (u, v), eta = self.Q[node], self.play[node], self.hat[node], self.eta[node]
             if self.optimism:
                 x, y = self.ascend(u, Q @ y, eta), self.ascend(v, -Q.T @ x, eta)
             else:
@@ -99,9 +93,14 @@ class Plain:
         self.plays.append(plays)
 
     def end_stage(self):
-        self.last = self.averages[self.stage] = self.average(self.stage_plays)
-        self.lengths.append(self.L)
-        V = {node: np.mean([v[node] for v in self.stage_values]) for node in self.nodes}
+        self.averages[self.stage] = self.average(self.stage_plays)
+        self.take({n: np.mean([v[n] for v in self.stage_values]) for n in self.nodes})
+        self.L = int(np.floor((1 + 1 / self.H) * self.L + 1e-9))
+        self.stage += 1
+        self.begin()
+
+    def take(self, V):
+        """The matrices r + γ P V."""
         n_states = len(self.legal[0])
         for h, s in self.nodes:
             P = self.P[h] if self.P.ndim == 5 else self.P
@@ -110,9 +109,6 @@ class Plain:
             following = h + 1 if self.timed else 0
             later = np.array([V.get((following, t), 0.0) for t in range(n_states)])
             self.Q[h, s] = R[s][joint] + self.discount * P[s][joint] @ later
-        self.L = int(np.floor((1 + 1 / self.H) * self.L + 1e-9))
-        self.stage += 1
-        self.begin()
 
     def average(self, plays):
         return {n: [np.mean([p[n][i] for p in plays], 0) for i in (0, 1)] for n in self.nodes}
@@ -128,22 +124,33 @@ class Plain:
         return {n: at.get(self.stage - group_of[n], self.start)[n] for n in self.nodes}
 
 
-def compare_runs(arguments, checks, start=None, regularizer="entropy", optimism=True, eta=0.3):
-    """Run kernels and `Plain` side by side and compare all outputs after each of `checks`."""
+def compare_runs(
+    arguments, checks, start=None, regularizer="entropy", optimism=True, eta=0.3, first="zero"
+):
+    """Run kernels and `Plain` side by side and compare all outputs after each of `checks`.
+
+    `eta`: the step size of all nodes, or one for each node of `Plain`.
+    """
     game = MarkovGame(**arguments)
     nodes = game.nodes
     start = start or list(JointPolicy.uniform(game))
-    plain = Plain(arguments, start, effective_horizon(game), eta, regularizer, optimism)
+    plain = Plain(arguments, start, effective_horizon(game), eta, regularizer, optimism, first)
     outputs = ["last-stage", "average"] + ["chained"] * (not nodes.cyclic)
     runs = {}
     for output in outputs:
         options = OptimisticMirrorDescent(
-            regularizer=regularizer, step_size=eta, optimism=optimism, output=output
+            regularizer=regularizer,
+            step_size=float(np.mean(eta)),
+            optimism=optimism,
+            output=output,
+            first_values=first,
         )
         runs[output] = options.start(game, JointPolicy(start).flat(game))
     group = np.repeat(np.arange(nodes.n_groups), np.diff(nodes.groups))
     keys = list(zip(nodes.steps.tolist(), nodes.states.tolist(), strict=True))
     group_of = dict.fromkeys(plain.nodes, 0) | dict(zip(keys, group.tolist(), strict=True))
+    for run in runs.values():
+        run.eta[run.lane_of] = [plain.eta[key] for key in keys]
     done = 0
     for check in checks:
         while len(plain.plays) < check:
@@ -191,6 +198,15 @@ def test_runs_against_numpy(kind, optimism, regularizer):
         assert moved > 0.05
 
 
+@pytest.mark.parametrize("kind", CLOCKS)
+def test_first_values_of_the_policy(kind):
+    arguments = random_game(kind, (3, 2), 2, 5, zero_sum=True)
+    H = effective_horizon(MarkovGame(**arguments))
+    start, checks = random_policy(arguments, 3), around(H, 3)
+    plain, _ = compare_runs(arguments, checks, start, first="policy")
+    assert min(max(map(abs, v.values())) for v in plain.stage_values) > 0
+
+
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
 @pytest.mark.parametrize("n_states", [15, 16, 17, 35])
 def test_lanes_are_padded(n_states, regularizer):
@@ -217,18 +233,77 @@ def test_any_counts_of_actions(sizes, regularizer):
 
 
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
-@pytest.mark.parametrize("kind", ["timed-discounted", "ending", "acyclic"])
-def test_adaptive_step_sizes_against_numpy(kind, regularizer):
-    arguments = random_game(kind, (4, 3), 4, 6, zero_sum=True)
-    H = effective_horizon(MarkovGame(**arguments))
-    start = random_policy(arguments, 9)
-    plain, run = compare_runs(
-        arguments, around(H, 4 if H < 12 else 3), start, regularizer, eta="adaptive"
-    )
-    keys = zip(run.game.nodes.steps.tolist(), run.game.nodes.states.tolist(), strict=True)
-    expected = [plain.etas[key] for key in keys]
-    np.testing.assert_allclose(run.eta[run.lane_of], expected, rtol=1e-9)
-    assert len(np.unique(np.round(expected, 6))) > 4
+def test_every_node_has_its_own_step_size(regularizer):
+    arguments = random_game("timed-discounted", (4, 3), 4, 6, zero_sum=True)
+    eta = np.random.default_rng(0).uniform(0, 2, 4 * 6)
+    compare_runs(arguments, around(4), random_policy(arguments, 9), regularizer, eta=eta)
+
+
+def payoff_norm(Q, x, y, weighted):
+    """Largest singular value of the payoff without the players' own parts, under x and y."""
+    centred = Q - (Q @ y)[:, None] - x @ Q + x @ Q @ y
+    return np.linalg.norm(centred * (np.sqrt(np.outer(x, y)) if weighted else 1.0), 2)
+
+
+def adapted(Q, x, y, weighted=True, factor=0.5):
+    """The adaptive step size of one matrix game, whatever its lane."""
+    block = np.array([[*Q.shape, 0, 0, 0]])
+    plays = np.repeat(np.concatenate([x, y]), LANES)
+    found = np.full(LANES, np.nan)
+    _step_size.adapt(block, np.repeat(Q.ravel(), LANES), plays, found, factor, weighted, LANES)
+    assert (found == found[0]).all()
+    return found[0]
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (4, 5), (8, 3), (20, 20)], ids=str)
+def test_adaptive_step_sizes_against_numpy(shape, weighted):
+    rng = np.random.default_rng(shape)
+    for k in range(100):
+        Q = rng.normal(size=shape) if k % 2 else rng.integers(-1, 2, shape).astype(float)
+        Q[0, 0] = 2.0  # not constant
+        x, y = (rng.dirichlet(np.ones(n)) if weighted else np.full(n, 1 / n) for n in shape)
+        size, span = payoff_norm(Q, x, y, weighted), np.ptp(Q)
+        found = 0.5 / adapted(Q, 300 * x, 300 * y, weighted)
+        assert 0.85 * size <= found
+        assert span / 16 * (1 - 1e-12) <= found <= max(size, span / 16) * (1 + 1e-9)
+
+
+def test_adaptive_step_sizes_of_single_matrices():
+    pennies, half = np.array([[1.0, -1.0], [-1.0, 1.0]]), np.array([0.5, 0.5])
+    first = np.array([1.0, 0.0])
+    assert adapted(pennies, half, half) == pytest.approx(0.5)  # largest singular value 1
+    assert adapted(pennies, half, half, weighted=False) == pytest.approx(0.25)  # 2
+    assert adapted(pennies + 1e3, half, half) == pytest.approx(0.5)
+    assert adapted(1e-9 * pennies, half, half) == pytest.approx(5e8)
+    assert adapted(pennies, first, first) == 0.5 / (2.0 / 16.0)  # span / 16: nothing else to see
+    for constant in (np.zeros((2, 2)), np.full((2, 2), 1e9), 1e9 + 0.5 * pennies):
+        assert adapted(constant, half, half) == adapted(constant, half, half, False) == 0.0
+    third = np.full(3, 1 / 3)  # singular vectors of small integers, which a plain start misses
+    for v in itertools.permutations([1.0, -2.0, 1.0]):
+        Q = np.outer([1.0, 1.0, -2.0], v)
+        assert adapted(Q, third, third) == pytest.approx(0.5 / 2.0)
+        assert adapted(Q, third, third, weighted=False) == pytest.approx(0.5 / 6.0)
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_adaptive_step_sizes_follow_the_last_stage(regularizer):
+    arguments = random_game("timed", (3, 4), 5, 6, zero_sum=True)
+    game = MarkovGame(**arguments)
+    start = JointPolicy(random_policy(arguments, 1)).flat(game)
+    run = OptimisticMirrorDescent(regularizer=regularizer, factor=0.4).start(game, start)
+    assert (run.eta == 0).all()  # the first stage's matrices are 0
+    slots, counts = game.nodes.slots, game.table.counts[game.nodes.states]
+    for _ in range(5):
+        run.advance(10**9)
+        flat = run.policy()
+        run.advance(1)
+        for j, (A, B) in enumerate(counts):
+            x, y = (flat[slots[i, j] : slots[i, j + 1]] for i in (0, 1))
+            Q = run.Q[run.cell[j] + LANES * np.arange(A * B)].reshape(A, B)
+            expected = adapted(Q, x, y, regularizer == "entropy", 0.4)
+            assert run.eta[run.lane_of[j]] == pytest.approx(expected, rel=1e-9)
+    assert len(np.unique(np.round(run.eta, 6))) > 10
 
 
 def test_theory_step_sizes():
@@ -254,28 +329,6 @@ def test_step_sizes_scale_with_the_rewards():
                 run.advance(100)
             policies.append(run.policy())
         np.testing.assert_allclose(*policies, rtol=0, atol=1e-11)
-
-
-def test_adaptive_step_size_of_single_matrices():
-    def eta(Q, x, y, weighted):
-        A, B = Q.shape
-        block = np.array([[A, B, 0, 0, 0]])
-        plays = np.repeat(np.concatenate([x, y]), LANES)
-        found = np.full(LANES, np.nan)
-        kernels.adapt(block, np.repeat(Q.ravel(), LANES), plays, found, 0.5, weighted)
-        assert (found == found[0]).all()
-        return found[0]
-
-    pennies, half = np.array([[1.0, -1.0], [-1.0, 1.0]]), np.array([0.5, 0.5])
-    assert eta(pennies, half, half, True) == 0.5  # deviation 1
-    assert eta(pennies, half, half, False) == 0.25  # Frobenius norm 2
-    assert eta(pennies, 40 * half, 40 * half, True) == 0.5  # sums of plays will do
-    assert eta(pennies + 1e3, half, half, True) == pytest.approx(0.5, rel=1e-12)
-    first = np.array([1.0, 0.0])
-    assert eta(pennies, first, first, True) == 0.5 / (2.0 / 16.0)  # no deviation: span / 16
-    for constant in (np.zeros((2, 2)), np.full((2, 2), 1e9), 1e9 + 0.5 * pennies):
-        assert eta(constant, half, half, True) == eta(constant, half, half, False) == 0.0
-    assert eta(1e-9 * pennies, half, half, True) == pytest.approx(5e8, rel=1e-12)
 
 
 @pytest.mark.parametrize("H", [1, 2, 3, 7])
