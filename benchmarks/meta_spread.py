@@ -76,7 +76,8 @@ def main() -> None:
                 for k in range(1, GAMES)
             )
             target = f">= {TARGETS[spread]:g}, worst >= 0.8" if arm == "robust" else ""
-            print(f"{spread:6}  {arm:8} {mean_interval(ratios):<24.2f} {worst:10.2f}   {target}")
+            estimate = f"{mean_interval(ratios):.2f}"
+            print(f"{spread:6}  {arm:8} {estimate:24} {worst:10.2f}   {target}")
         rows += [{"spread": spread, **row} for row in found.rows]
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)

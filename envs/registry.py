@@ -94,14 +94,14 @@ def tasks(
         n: number of tasks.
         spread: how much they differ, in [0, 1]; 0 gives n identical games.
         seed: task k depends on (seed, k) alone. A game with a knob `seed` of its own (`random`)
-            takes it from here too, unless it is given.
+            takes it from here too.
         options: the knobs to vary around.
     """
     n = check_integer(n, "n", "tasks")
     spread = check_real(spread, "spread", "tasks", 0.0, 1.0)
     seed = check_integer(seed, "seed", "tasks", 0)
     if "seed" in family(name).knobs:
-        options.setdefault("seed", seed)
+        options["seed"] = seed
     knobs = _knobs(name, options)
     found = family(name)
     draws = [found.vary(np.random.default_rng([seed, k]), spread, **knobs) for k in range(n)]

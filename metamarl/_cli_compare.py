@@ -122,8 +122,7 @@ def _progress_bar(console: Console, total: int) -> Iterator[Callable[[int, int],
 
 def outcome(comparison: Comparison) -> Iterator[str]:
     """What came out, in one sentence per arm; and what to be careful about."""
-    seeds = {row["seed"] for row in comparison.rows}
-    over = f"over {len(seeds)} seeds" if len(seeds) > 1 else "over the tasks of one seed"
+    over = f"over {len({row['seed'] for row in comparison.rows})} seeds"
     for arm, speedup in comparison.speedups().items():
         if math.isnan(speedup.mean):
             yield f"No game was solved both from scratch and from the starts of '{arm}'."

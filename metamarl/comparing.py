@@ -56,9 +56,10 @@ def compare(
     """
     sequences = _check_tasks(tasks, seed)
     names: list[str | MetaLearner] = [meta] if isinstance(meta, (str, MetaLearner)) else list(meta)
-    arms = {found.name: found for found in map(find_meta, [BASELINE, *names])}
-    if len(arms) < len({BASELINE, *(find_meta(m).name for m in names)}) or not names:
-        raise ValueError(complaint("meta", "compare", "different meta-learners", names))
+    found = [find_meta(name) for name in names]
+    arms = {learner.label: learner for learner in (find_meta(BASELINE), *found)}
+    if not names or len({learner.label for learner in found}) < len(found):
+        raise ValueError(complaint("meta", "compare", "one or more different learners", names))
     options = find_solver(solver, next(iter(sequences.values()))[0])
     tol = check_real(tol, "tol", "compare", above=0.0)
     if max_iterations is not None:
@@ -71,8 +72,8 @@ def compare(
     rows: list[Row] = []
     interrupted = False
     try:
-        for found in _run(chains, options, tol, max_iterations, n_jobs):
-            rows.extend(found)
+        for done in _run(chains, options, tol, max_iterations, n_jobs):
+            rows.extend(done)
             if progress is not None:
                 progress(len(rows), total)
     except KeyboardInterrupt:
@@ -81,8 +82,9 @@ def compare(
     rows.sort(key=lambda row: (row["seed"], row["task"], order[row["arm"]]))
     config = {
         "metamarl": _version(),
-        "games": {str(s): [repr(g) for g in games] for s, games in sequences.items()},
-        "meta": {name: asdict(arm) for name, arm in arms.items()},
+        "game": next(iter(sequences.values()))[0].name,
+        "tasks": {str(s): {"n": len(g), "first": repr(g[0])} for s, g in sequences.items()},
+        "meta": {label: {"name": arm.name, **asdict(arm)} for label, arm in arms.items()},
         "solver": {"name": options.name, **asdict(options)},
         "tol": tol,
         "max_iterations": max_iterations,
@@ -181,7 +183,7 @@ def _chain(
         yield {
             "seed": seed,
             "task": k,
-            "arm": meta.name,
+            "arm": meta.label,
             "iterations": solution.iterations,
             "seconds": time.perf_counter() - began,
             "gap": solution.gap,

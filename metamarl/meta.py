@@ -16,7 +16,7 @@ ratio near 1 and a start close to uniform, which costs no more than log 1/α in 
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,6 +39,13 @@ class MetaLearner(ABC):
     name: ClassVar[str]
     learns: ClassVar[bool] = True
     """False where `start` does not look at `past`: the games can then be solved in any order."""
+
+    @property
+    def label(self) -> str:
+        """The name, with the options that differ from their defaults: "robust(caution=5.0)"."""
+        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
+        options = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed)
+        return f"{self.name}({options})" if options else self.name
 
     @abstractmethod
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:

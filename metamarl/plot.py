@@ -9,7 +9,6 @@ the seeds with its 95 % interval (Student's t, on the logarithm).
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -111,12 +110,10 @@ def _draw(comparison: Comparison) -> Figure:
 
 def _title(comparison: Comparison) -> str:
     """The game, the numbers of tasks and seeds, and what is missing."""
-    reprs = [text for texts in comparison.config.get("games", {}).values() for text in texts]
-    found = re.match(r"MarkovGame\((['\"])(.*?)\1, ", reprs[0]) if reprs else None
     tasks, seeds = ({row[key] for row in comparison.rows} for key in ("task", "seed"))
     failed = sum(not row["converged"] for row in comparison.rows)
     games = "related games" if len(tasks) > 1 else "game"
-    title = f"{found.group(2) if found else 'game'}: {len(tasks)} {games}"
+    title = f"{comparison.config.get('game', 'game')}: {len(tasks)} {games}"
     if len(seeds) > 1:
         title += f", {len(seeds)} seeds"
     if failed:

@@ -218,8 +218,9 @@ def test_compare_says_what_did_not_converge():
 
 
 def comparison_of(none, robust):
+    """One task per seed."""
     rows = [
-        {"seed": 0, "task": k, "arm": arm, "iterations": n, "converged": True}
+        {"seed": k, "task": 0, "arm": arm, "iterations": n, "converged": True}
         for arm, found in (("none", none), ("robust", robust))
         for k, n in enumerate(found)
     ]
@@ -232,7 +233,7 @@ def comparison_of(none, robust):
         ([400], [100], "needed 4.0 times fewer iterations than from scratch."),
         ([100], [200], "needed 2.00 times more iterations than from scratch."),
         ([100], [100], "needed about as many iterations as from scratch."),
-        ([400, 400], [100, 100], "(95 % interval 4.0 to 4.0, over the tasks of one seed)."),
+        ([400, 400], [100, 100], "(95 % interval 4.0 to 4.0, over 2 seeds)."),
         ([400, 100], [100, 200], "needed 1.67 times fewer iterations"),
         ([5_000], [1], "needed 5,000 times fewer"),
         ([], [100], "No game was solved both from scratch and from the starts of 'robust'."),

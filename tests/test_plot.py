@@ -33,7 +33,7 @@ def comparison_of(runs, *, arms=("none", "robust"), tol=0.01, interrupted=False,
         }
         for (seed, task, arm), trace in traces.items()
     ]
-    config = {"tol": tol, "games": {"0": [f"MarkovGame({name!r}, zero-sum, n_players=2)"]}}
+    config = {"tol": tol, "game": name}
     return Comparison(
         rows=rows, traces=traces, arms=list(arms), config=config, interrupted=interrupted
     )
