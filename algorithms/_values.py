@@ -12,14 +12,33 @@ JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contr
 
 
 @njit(**JIT)
-def _fold(node, state, counts, slots, flat, player, keep, weight, digits):
-    """Weights of a state's joint actions; `keep` leaves out the player's own. In place."""
+def _fold(node, state, counts, slots, joints, flat, player, keep, weight, digits):
+    """Weights of a state's joint actions; `keep` leaves out the player's own. In place.
+
+    `flat` is a flat joint policy where `joints` is not empty, else a flat (product) policy.
+    """
     n = counts.shape[1]
     for i in range(n):
         digits[i] = 0
     size = 1
     for i in range(n):
         size *= counts[state, i]
+    if len(joints) > 0:
+        for k in range(size):
+            weight[k] = flat[joints[node] + k]
+        if keep:  # the others' joint probability, on every row
+            inner = 1
+            for i in range(player + 1, n):
+                inner *= counts[state, i]
+            mine = counts[state, player]
+            for k in range(size):
+                if (k // inner) % mine == 0:
+                    total = 0.0
+                    for a in range(mine):
+                        total += weight[k + a * inner]
+                    for a in range(mine):
+                        weight[k + a * inner] = total
+        return size
     for k in range(size):
         w = 1.0
         for i in range(n):
@@ -38,14 +57,15 @@ def _fold(node, state, counts, slots, flat, player, keep, weight, digits):
 
 @njit(**JIT)
 def backward(
-    states, groups, slots, timed,
+    states, groups, slots, joints, timed,
     counts, rows, reward, reward_stride, indptr, indices, probabilities, transition_stride,
     discount, flat, player, respond, values, choice,
 ):  # fmt: skip
     """Values of `player` at every node in one backward pass, for a game that is not cyclic.
 
-    Player's own best response where `respond`, else its part of `flat`. Writes `values` (N,) and,
-    for best responses, `choice` (N,): the position of the best action among the legal ones.
+    The player's own best response where `respond`, else what `flat` says (see `_fold`). Writes
+    `values` (N,) and, for best responses, `choice` (N,): the best action's position among the legal
+    ones.
     """
     n = counts.shape[1]
     later = np.zeros(counts.shape[0])
@@ -62,7 +82,7 @@ def backward(
             mine = counts[s, player]
             for a in range(mine):
                 own[a] = 0.0
-            size = _fold(j, s, counts, slots, flat, player, True, weight, digits)
+            size = _fold(j, s, counts, slots, joints, flat, player, respond, weight, digits)
             for k in range(size):
                 w = weight[k]
                 if w != 0.0:
@@ -76,7 +96,7 @@ def backward(
             for a in range(mine):
                 if own[a] > own[best]:
                     best = a
-                total += flat[slots[player, j] + a] * own[a]
+                total += own[a]
             choice[j] = best
             values[j] = own[best] if respond else total
         for j in range(groups[g], groups[g + 1]):
@@ -105,7 +125,7 @@ def _largest_count(counts):
 
 @njit(**JIT)
 def fix_others(
-    slots, counts, rows, reward, indptr, indices, probabilities, flat, player, respond,
+    slots, joints, counts, rows, reward, indptr, indices, probabilities, flat, player, respond,
     first, pay, heads, tails, weights,
 ):  # fmt: skip
     """Build the decision problem that `flat` leaves to `player` in a game without a horizon.
@@ -125,7 +145,7 @@ def fix_others(
         for i in range(player + 1, n):
             inner *= counts[s, i]
         mine = counts[s, player]
-        size = _fold(s, s, counts, slots, flat, player, respond, weight, digits)
+        size = _fold(s, s, counts, slots, joints, flat, player, respond, weight, digits)
         for a in range(mine if respond else 1):
             heads[entry], total, begin = filled, 0.0, filled
             for k in range(size):
@@ -193,3 +213,60 @@ def iterate(
                 values[s] = q
             if change <= 0.1 * accuracy / duration:
                 break
+
+
+@njit(**JIT)
+def swap(
+    states, groups, joints, timed,
+    counts, rows, reward, reward_stride, indptr, indices, probabilities, transition_stride,
+    discount, flat, player, cyclic, duration, accuracy, values,
+):  # fmt: skip
+    """Values of `player` under its best swap: for every action the joint policy tells it, another.
+
+    One backward pass, or value iteration where the game is `cyclic`, from `values` (N,), which are
+    overwritten. Returns the error's bound (see `iterate`), 0 for a backward pass.
+    """
+    n = counts.shape[1]
+    later = np.zeros(counts.shape[0])
+    Q = np.empty(_largest_block(counts))
+    fresh = np.empty(len(values))
+    while True:
+        if cyclic:
+            later[:] = values
+        for g in range(len(groups) - 2, -1, -1):
+            step = g if timed else 0
+            for j in range(groups[g], groups[g + 1]):
+                s = states[j]
+                inner = 1
+                for i in range(player + 1, n):
+                    inner *= counts[s, i]
+                mine, size = counts[s, player], rows[s + 1] - rows[s]
+                for k in range(size):
+                    q = 0.0
+                    r = rows[s] + k + step * transition_stride
+                    for e in range(indptr[r], indptr[r + 1]):
+                        q += probabilities[e] * later[indices[e]]
+                    Q[k] = reward[player, rows[s] + k + step * reward_stride] + discount * q
+                fresh[j] = 0.0
+                for told in range(mine):
+                    best = -np.inf
+                    for other in range(mine):
+                        total = 0.0
+                        for k in range(size):
+                            if (k // inner) % mine == told:
+                                total += flat[joints[j] + k] * Q[k + (other - told) * inner]
+                        best = max(best, total)
+                    fresh[j] += best
+            if not cyclic:
+                for j in range(groups[g], groups[g + 1]):
+                    later[states[j]] = fresh[j]
+        residual, largest = 0.0, 0.0
+        for j in range(len(values)):
+            residual = max(residual, abs(fresh[j] - values[j]))
+            largest = max(largest, abs(fresh[j]))
+            values[j] = fresh[j]
+        if not cyclic:
+            return 0.0
+        error = residual * duration
+        if not error > max(accuracy, 8e-16 * largest * duration):
+            return error

@@ -7,6 +7,8 @@ modified policy iteration to rounding error where it is cyclic (discounted, or e
 * Nash gap: $\max_i V_i^{†,π_{-i}} - V_i^π$ at the initial distribution; 0 exactly at equilibrium.
 * Two-player zero-sum games: the duality gap $V^{†,ν} - V^{μ,†}$, which is the sum of both players'
   gains and bounds the distance of $V^π$ from the value of the game.
+* Coarse correlated and correlated gaps: the same for a joint policy σ that tells the players what
+  to do, drawn anew at every step, against deviations that ignore it or that answer to it.
 """
 
 import math
@@ -15,26 +17,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _values
+from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs.checks import check_integer, complaint
 from metamarl.envs.clock import at_rest
 from metamarl.envs.game import MarkovGame
 
 EXACT = 1e-13  # relative accuracy of iterated values
+NOTHING = np.zeros(0, np.int64)
 
 
-def evaluate(game: MarkovGame, policy: JointPolicy) -> NDArray[np.float64]:
+def evaluate(game: MarkovGame, policy: JointPolicy | CorrelatedPolicy) -> NDArray[np.float64]:
     """`(n,)` value of every player from `game.initial` when all follow `policy`."""
     flat, judge = policy.flat(game, "evaluate"), Evaluator(game)
-    if game.kind == "zero-sum":
-        value = judge.value(flat, 0, respond=False)
-        return np.array([value, -value])
-    return np.array([judge.value(flat, i, respond=False) for i in range(game.n_players)])
+    correlated = isinstance(policy, CorrelatedPolicy)
+    players = range(1 if game.kind == "zero-sum" else game.n_players)
+    values = [judge.value(flat, i, respond=False, correlated=correlated) for i in players]
+    return np.array([values[0], -values[0]] if game.kind == "zero-sum" else values)
 
 
 def nash_gap(game: MarkovGame, policy: JointPolicy) -> float:
     """Return the Nash gap of `policy` from `game.initial` (zero-sum games: the duality gap)."""
     return Evaluator(game).nash_gap(policy.flat(game, "nash_gap"))
+
+
+def cce_gap(game: MarkovGame, correlated: CorrelatedPolicy) -> float:
+    """Coarse correlated equilibrium gap from `game.initial`.
+
+    The largest gain of a player who ignores what it is told, at every step, and plays its best
+    response to the others' part of the joint policy; 0 at a coarse correlated equilibrium.
+    """
+    return Evaluator(game).cce_gap(correlated.flat(game, "cce_gap"))
+
+
+def ce_gap(game: MarkovGame, correlated: CorrelatedPolicy) -> float:
+    """Correlated equilibrium gap from `game.initial`.
+
+    The largest gain of a player who, at every step, hears what it is told and plays its best answer
+    to that instead; 0 at a correlated equilibrium. At least the coarse correlated gap.
+    """
+    return Evaluator(game).ce_gap(correlated.flat(game, "ce_gap"))
 
 
 def best_response(
@@ -103,6 +125,9 @@ class Evaluator:
         """`(N,)` the last best response: positions among the player's legal actions."""
         self.values = np.zeros(len(game.nodes.states))
         """`(N,)` the last values."""
+        self.error = 0.0
+        """Bound of their error."""
+        self._duration = self._accuracy = 0.0
         if game.nodes.cyclic:
             table = game.table
             self._duration = expected_duration(game)
@@ -116,50 +141,91 @@ class Evaluator:
             self._weights = np.empty(len(table.indices))
             self._last: dict[tuple[int, bool], NDArray[np.float64]] = {}
 
-    def value(self, flat: NDArray[np.float64], player: int, *, respond: bool) -> float:
+    def value(
+        self, flat: NDArray[np.float64], player: int, *, respond: bool, correlated: bool = False
+    ) -> float:
         """Player's value at `game.initial`, of its best response where `respond`.
 
-        For best responses in cyclic games an upper bound that is `accuracy` tight.
+        `flat` is a flat joint policy where `correlated`: its best response then is to the others'
+        part of it, without seeing what they are told.
         """
-        game, error = self.game, 0.0
+        game = self.game
+        joints = game.nodes.joints if correlated else NOTHING
         if game.nodes.cyclic:
-            error = self._iterate(flat, player, respond)
-            # One group, in the order of the states.
-            return float(game.initial @ self.values) + (error if respond else 0.0)
+            self._iterate(flat, player, respond, joints)
+            return float(game.initial @ self.values)  # one group, in the order of the states
         table, nodes = game.table, game.nodes
         _values.backward(
-            nodes.states, nodes.groups, nodes.slots, nodes.timed,
+            nodes.states, nodes.groups, nodes.slots, joints, nodes.timed,
             table.counts, table.rows, table.reward, table.reward_stride,
             table.indptr, table.indices, table.probabilities, table.transition_stride,
             game.discount, flat, player, respond, self.values, self.choice,
         )  # fmt: skip
-        start = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
-        return float(game.initial[nodes.states[start]] @ self.values[start])
+        return self._at_start()
 
-    def _iterate(self, flat: NDArray[np.float64], player: int, respond: bool) -> float:
+    def _at_start(self) -> float:
+        nodes = self.game.nodes
+        start = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
+        return float(self.game.initial[nodes.states[start]] @ self.values[start])
+
+    def _iterate(
+        self, flat: NDArray[np.float64], player: int, respond: bool, joints: NDArray[np.int64]
+    ) -> None:
         table = self.game.table
         last = self._last.setdefault((player, respond), np.zeros(self.game.n_states))
         _values.fix_others(
-            self.game.nodes.slots, table.counts, table.rows, table.reward,
+            self.game.nodes.slots, joints, table.counts, table.rows, table.reward,
             table.indptr, table.indices, table.probabilities, flat, player, respond,
             self._first, self._pay, self._heads, self._tails, self._weights,
         )  # fmt: skip
-        error = _values.iterate(
+        self.error = _values.iterate(
             self._first, self._pay, self._heads, self._tails, self._weights,
             self.game.discount, self._duration, self._accuracy, 30, last, self.choice,
         )  # fmt: skip
         self.values = last
-        return float(error)
+
+    def _swap_value(self, flat: NDArray[np.float64], player: int) -> float:
+        """Player's value at `game.initial` when it swaps what it is told as well as it can."""
+        table, nodes = self.game.table, self.game.nodes
+        self.values = np.zeros(len(nodes.states))
+        self.error = _values.swap(
+            nodes.states, nodes.groups, nodes.joints, nodes.timed,
+            table.counts, table.rows, table.reward, table.reward_stride,
+            table.indptr, table.indices, table.probabilities, table.transition_stride,
+            self.game.discount, flat, player, nodes.cyclic, self._duration, self._accuracy,
+            self.values,
+        )  # fmt: skip
+        return self._at_start()
 
     def nash_gap(self, flat: NDArray[np.float64]) -> float:
         """Nash gap of a flat policy; never negative."""
-        players = range(self.game.n_players)
-        if self.game.kind == "zero-sum":
-            return max(0.0, sum(self.value(flat, i, respond=True) for i in players))
-        gains = (
-            self.value(flat, i, respond=True) - self.value(flat, i, respond=False) for i in players
-        )
-        return max(0.0, *gains)
+        if self.game.kind != "zero-sum":
+            return self._largest_gain(flat, correlated=False)
+        total = 0.0
+        for i in range(2):
+            total += self.value(flat, i, respond=True) + self.error
+        return max(0.0, total)
+
+    def cce_gap(self, flat: NDArray[np.float64]) -> float:
+        """Coarse correlated gap of a flat joint policy; never negative."""
+        return self._largest_gain(flat, correlated=True)
+
+    def ce_gap(self, flat: NDArray[np.float64]) -> float:
+        """Correlated gap of a flat joint policy; never negative."""
+        return self._largest_gain(flat, correlated=True, swap=True)
+
+    def _largest_gain(
+        self, flat: NDArray[np.float64], *, correlated: bool, swap: bool = False
+    ) -> float:
+        largest = 0.0
+        for i in range(self.game.n_players):
+            value = self.value(flat, i, respond=False, correlated=correlated) - self.error
+            if swap:
+                best = self._swap_value(flat, i)
+            else:
+                best = self.value(flat, i, respond=True, correlated=correlated)
+            largest = max(largest, best + self.error - value)
+        return largest
 
     def node_gaps(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         """`(N,)` what all players together could gain by best responses from every node on."""

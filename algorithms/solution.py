@@ -6,6 +6,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solver import AbstractSolver
 
@@ -40,11 +41,12 @@ class Solution:
     """A policy with its certificate."""
 
     policy: JointPolicy
-    """The measured policy with the smallest gap."""
+    """The measured policy with the smallest gap; the marginals of `correlated` where given."""
     value: NDArray[np.float64]
-    """`(n,)` value of every player from `initial` under `policy`."""
+    """`(n,)` value of every player from `initial` under `policy`, or `correlated` where given."""
     gap: float
-    """Exact Nash gap of `policy` (zero-sum games: the duality gap)."""
+    """Exact Nash gap of `policy` (zero-sum games: the duality gap), or the coarse correlated gap of
+    `correlated` where that is given."""
     iterations: int
     """Iterations done in all."""
     seconds: float
@@ -55,6 +57,10 @@ class Solution:
     """The gap along the way."""
     solver: AbstractSolver
     """The options it was solved with."""
+    correlated: CorrelatedPolicy | None = None
+    """For solvers that find correlated equilibria: the joint policy."""
+    note: str = ""
+    """What the solver has to say of its answer, such as ties between equilibria."""
 
     @property
     def converged(self) -> bool:

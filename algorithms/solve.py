@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.evaluation import Evaluator, evaluate
 from metamarl.algorithms.exact import Exact
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
-from metamarl.envs.checks import check_choice, check_integer, check_real, complaint, said
+from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 from metamarl.envs.game import MarkovGame
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
@@ -35,7 +36,8 @@ def solve(
 
     Args:
         game: the game.
-        solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact".
+        solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact" for zero-sum
+            and one-player games, else "omd", which finds a coarse correlated equilibrium.
         init: policy to start from; uniform if left out. "exact" does not need one.
         tol: gap to reach, in units of the game's rewards.
         max_iterations: where to give up; the solver's own limit if left out.
@@ -65,6 +67,10 @@ def solve(
     first = (init or JointPolicy.uniform(game)).flat(game, "solve")
     run = options.start(game, first)
     judge = Evaluator(game, FINE * tol)
+    measure = judge.cce_gap if run.correlated else judge.nash_gap
+    if run.correlated:
+        first = CorrelatedPolicy.product(game, JointPolicy.from_flat(game, first)).flat(game)
+    starts = (game.nodes.joints if run.correlated else game.nodes.slots)[..., :-1].ravel()
     records: list[tuple[int, float, float]] = []
     best, best_gap, done = first, np.inf, 0
     status = Status.MAX_ITERATIONS
@@ -73,10 +79,10 @@ def solve(
             while done < limit:
                 done += run.advance(min(run.next_check(done), limit - done))
                 flat = run.policy()
-                if not _is_policy(game, flat):
+                if not _is_policy(flat, starts):
                     status = Status.NONFINITE
                     break
-                gap = judge.nash_gap(flat)
+                gap = measure(flat)
                 records.append((done, gap, time.perf_counter() - began))
                 show(done, gap)
                 if gap < best_gap:
@@ -89,7 +95,23 @@ def solve(
                     break
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-    solution = _finish(game, options, best, best_gap, done, status, records, began)
+    if game.nodes.cyclic or not records:  # measured to a part of `tol`, or never
+        exact = Evaluator(game)
+        best_gap = (exact.cce_gap if run.correlated else exact.nash_gap)(best)
+    correlated = CorrelatedPolicy.from_flat(game, best) if run.correlated else None
+    policy = correlated.marginals(game) if correlated else JointPolicy.from_flat(game, best)
+    solution = Solution(
+        policy=policy,
+        value=evaluate(game, correlated or policy),
+        gap=best_gap,
+        iterations=done,
+        seconds=time.perf_counter() - began,
+        status=status,
+        trace=_trace(records),
+        solver=options,
+        correlated=correlated,
+        note=run.note,
+    )
     if throw and status is Status.INTERRUPTED:
         raise SolveInterrupted(solution)
     if throw and not solution.converged:
@@ -108,42 +130,21 @@ def find_solver(solver: str | AbstractSolver, game: MarkovGame | None = None) ->
     if solver != "auto":
         return SOLVERS[solver]()
     if game is not None and game.n_players > 1 and game.kind != "zero-sum":
-        must = "a zero-sum or one-player game (solvers for other games are to come)"
-        got = said(f"a {game.kind} game with {game.n_players} players")
-        raise ValueError(complaint("game", "solve", must, got))
+        return OptimisticMirrorDescent()
     return Exact()
 
 
-def _is_policy(game: MarkovGame, flat: NDArray[np.float64]) -> bool:
-    sums = np.add.reduceat(flat, game.nodes.slots[:, :-1].ravel())
+def _is_policy(flat: NDArray[np.float64], starts: NDArray[np.int64]) -> bool:
+    sums = np.add.reduceat(flat, starts)
     return bool((np.abs(sums - 1.0) <= 1e-6).all() and (flat >= 0.0).all())
 
 
-def _finish(
-    game: MarkovGame,
-    options: AbstractSolver,
-    flat: NDArray[np.float64],
-    best_gap: float,
-    done: int,
-    status: Status,
-    records: list[tuple[int, float, float]],
-    began: float,
-) -> Solution:
-    iteration, gap, seconds = (np.array(c) for c in zip(*records, strict=True)) if records else (
-        np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
-    )  # fmt: skip
-    policy = JointPolicy.from_flat(game, flat)
-    if game.nodes.cyclic or not records:  # measured to a part of `tol`, or never
-        best_gap = Evaluator(game).nash_gap(flat)
-    return Solution(
-        policy=policy,
-        value=evaluate(game, policy),
-        gap=best_gap,
-        iterations=done,
-        seconds=time.perf_counter() - began,
-        status=status,
-        trace=Trace(iteration=iteration, gap=gap, seconds=seconds),
-        solver=options,
+def _trace(records: list[tuple[int, float, float]]) -> Trace:
+    iteration, gap, seconds = zip(*records, strict=True) if records else ((), (), ())
+    return Trace(
+        iteration=np.array(iteration, np.int64),
+        gap=np.array(gap, float),
+        seconds=np.array(seconds, float),
     )
 
 

@@ -15,6 +15,10 @@ class AbstractRun(ABC):
 
     finished: bool = False
     """True when going on would change nothing."""
+    note: str = ""
+    """What to say of the answer."""
+    correlated: ClassVar[bool] = False
+    """Whether `policy` is a flat joint policy, to be measured by its coarse correlated gap."""
 
     @abstractmethod
     def advance(self, iterations: int) -> int:

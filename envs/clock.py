@@ -30,6 +30,9 @@ class Nodes:
     slots: NDArray[np.int64]
     """`(n, N + 1)` where the probabilities of player i's legal actions in every node lie in a *flat
     policy*, the one array that holds those of all players, player 0 first."""
+    joints: NDArray[np.int64]
+    """`(N + 1,)` where the probabilities of a node's legal joint actions lie in a *flat joint
+    policy*, in the order of the table's rows."""
     cyclic: bool
     """True where values must be iterated: one group whose successors lie in itself."""
     timed: bool
@@ -64,6 +67,7 @@ def unroll(table: Table, initial: NDArray[np.float64], horizon: int | None) -> N
         states=states,
         groups=np.concatenate([[0], np.cumsum([len(layer) for layer in layers])]),
         slots=slots,
+        joints=np.concatenate([[0], np.cumsum(np.diff(table.rows)[states])]),
         cyclic=cyclic,
         timed=horizon is not None,
     )

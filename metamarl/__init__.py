@@ -14,7 +14,14 @@ if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic
     __path__.append(str(_root.parent))
 
 if _TYPE_CHECKING:
-    from metamarl.algorithms.evaluation import best_response, evaluate, nash_gap
+    from metamarl.algorithms.correlated import CorrelatedPolicy
+    from metamarl.algorithms.evaluation import (
+        best_response,
+        cce_gap,
+        ce_gap,
+        evaluate,
+        nash_gap,
+    )
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.policy import JointPolicy
@@ -27,7 +34,8 @@ if _TYPE_CHECKING:
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
 
 _HOMES = {
-    "algorithms.evaluation": ["best_response", "evaluate", "nash_gap"],
+    "algorithms.correlated": ["CorrelatedPolicy"],
+    "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.policy": ["JointPolicy"],
@@ -43,6 +51,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Average",
     "Comparison",
+    "CorrelatedPolicy",
     "Exact",
     "JointPolicy",
     "Last",
@@ -57,6 +66,8 @@ __all__ = [
     "SolveInterrupted",
     "Status",
     "best_response",
+    "cce_gap",
+    "ce_gap",
     "compare",
     "evaluate",
     "from_rules",

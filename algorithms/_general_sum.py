@@ -1,0 +1,158 @@
+"""Kernels of staged mirror descent for any number of players.
+
+Inside a stage every node is a game in normal form of its own. Its joint actions, in C order over
+the players' legal actions, lie at `joints[j] : joints[j + 1]` of the payoffs `Q` (n, J) and of the
+sum of plays `S`; player i's actions at `slots[i, j]` on of the policies. `counts` (N, n).
+
+Kernels that call each other live in this one file, because Numba's cache does not notice when a
+kernel of another file changes.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+@njit(**JIT)
+def fill(
+    states, groups, joints, timed,
+    rows, reward, reward_stride, indptr, indices, probabilities, transition_stride,
+    discount, values, Q,
+):  # fmt: skip
+    """Write every node's payoffs r_i + γ·P·values_i into `Q`, from the values of the last stage."""
+    n = len(values)
+    later = np.zeros((n, len(rows) - 1))
+    if not timed:
+        for j in range(len(states)):
+            for i in range(n):
+                later[i, states[j]] = values[i, j]
+    for g in range(len(groups) - 1):
+        if timed and g + 2 < len(groups):
+            for j in range(groups[g + 1], groups[g + 2]):
+                for i in range(n):
+                    later[i, states[j]] = values[i, j]
+        last = timed and g + 2 == len(groups)
+        step = g if timed else 0
+        for j in range(groups[g], groups[g + 1]):
+            s = states[j]
+            for k in range(rows[s + 1] - rows[s]):
+                r = rows[s] + k + step * transition_stride
+                for i in range(n):
+                    q = 0.0
+                    if not last:
+                        for e in range(indptr[r], indptr[r + 1]):
+                            q += probabilities[e] * later[i, indices[e]]
+                    Q[i, joints[j] + k] = (
+                        reward[i, rows[s] + k + step * reward_stride] + discount * q
+                    )
+
+
+@njit(**JIT)
+def _gradients(counts, slots, joints, j, Q, X, G, S, digits, before, times):
+    """Write G_i(a_i) = E[Q_i(a_i, others)] under the play X, at node j; add `times` the play to S.
+
+    One walk over the joint actions: the others' probability is a product from the left times one
+    from the right, so that no division is needed.
+    """
+    n = counts.shape[1]
+    for i in range(n):
+        digits[i] = 0
+        for a in range(counts[j, i]):
+            G[slots[i, j] + a] = 0.0
+    for k in range(joints[j], joints[j + 1]):
+        before[0] = 1.0
+        for i in range(n):
+            before[i + 1] = before[i] * X[slots[i, j] + digits[i]]
+        S[k] += times * before[n]
+        after = 1.0
+        for i in range(n - 1, -1, -1):
+            at = slots[i, j] + digits[i]
+            G[at] += before[i] * after * Q[i, k]
+            after *= X[at]
+        i = n - 1
+        while i >= 0:
+            digits[i] += 1
+            if digits[i] < counts[j, i]:
+                break
+            digits[i] = 0
+            i -= 1
+
+
+@njit(**JIT)
+def multiply(counts, slots, joints, X, S):
+    """Write the joint probabilities of the independent play X."""
+    n = counts.shape[1]
+    digits = np.zeros(n, np.int64)
+    for j in range(len(joints) - 1):
+        digits[:] = 0
+        for k in range(joints[j], joints[j + 1]):
+            S[k] = 1.0
+            for i in range(n):
+                S[k] *= X[slots[i, j] + digits[i]]
+            i = n - 1
+            while i >= 0:
+                digits[i] += 1
+                if digits[i] < counts[j, i]:
+                    break
+                digits[i] = 0
+                i -= 1
+
+
+@njit(**JIT)
+def predict(counts, slots, joints, Q, X, G):
+    """First prediction of a stage: the gradients at the start X. Writes G."""
+    n = counts.shape[1]
+    digits, before = np.zeros(n, np.int64), np.empty(n + 1)
+    ignored = np.zeros(joints[-1])
+    for j in range(len(joints) - 1):
+        _gradients(counts, slots, joints, j, Q, X, G, ignored, digits, before, 0.0)
+
+
+@njit(**JIT)
+def entropy(counts, slots, joints, Q, M, G, S, V, eta, optimism, times):
+    """Iterate every player's entropic mirror descent `times` times at every node. In place.
+
+    M is the logarithm of the start plus η times the sum of the gradients so far; play is
+    softmax(M + η·last gradient). S and V (n, N) collect joint plays and values.
+    """
+    n = counts.shape[1]
+    X = np.empty(len(M))
+    digits, before = np.zeros(n, np.int64), np.empty(n + 1)
+    for j in range(len(joints) - 1):
+        for _ in range(times):
+            for i in range(n):
+                begin, end = slots[i, j], slots[i, j] + counts[j, i]
+                most, total = -np.inf, 0.0
+                for a in range(begin, end):
+                    X[a] = M[a] + eta[j] * G[a] if optimism else M[a]
+                    most = max(most, X[a])
+                for a in range(begin, end):
+                    X[a] = math.exp(X[a] - most)
+                    total += X[a]
+                for a in range(begin, end):
+                    X[a] /= total
+            _gradients(counts, slots, joints, j, Q, X, G, S, digits, before, 1.0)
+            for i in range(n):
+                for a in range(slots[i, j], slots[i, j] + counts[j, i]):
+                    M[a] += eta[j] * G[a]
+                    V[i, j] += X[a] * G[a]
+
+
+@njit(**JIT)
+def adapt(joints, Q, eta, factor):
+    """Write η = factor / span of the players' payoffs, the largest one, at every node.
+
+    Payoffs that are constant to nine digits get η = 0: nothing is to be learned there.
+    """
+    for j in range(len(joints) - 1):
+        span, size = 0.0, 0.0
+        for i in range(len(Q)):
+            low = high = Q[i, joints[j]]
+            for k in range(joints[j], joints[j + 1]):
+                low, high = min(low, Q[i, k]), max(high, Q[i, k])
+            span = max(span, high - low)
+            size = max(size, abs(low), abs(high))
+        eta[j] = factor / span if span > 1e-9 * size else 0.0
