@@ -142,6 +142,71 @@ def entropy(counts, slots, joints, Q, M, G, S, V, eta, optimism, times):
 
 
 @njit(**JIT)
+def _stationary(W, x):
+    """Write the stationary distribution of the positive stochastic matrix W, which is overwritten.
+
+    By elimination without subtractions (Grassmann, Taksar & Heyman 1985).
+    """
+    n = len(x)
+    for k in range(n - 1, 0, -1):
+        out = 0.0
+        for b in range(k):
+            out += W[k, b]
+        for a in range(k):
+            W[a, k] /= out
+            for b in range(k):
+                W[a, b] += W[a, k] * W[k, b]
+    x[0], total = 1.0, 1.0
+    for k in range(1, n):
+        x[k] = 0.0
+        for a in range(k):
+            x[k] += x[a] * W[a, k]
+        total += x[k]
+    for k in range(n):
+        x[k] /= total
+
+
+@njit(**JIT)
+def swap_entropy(counts, slots, joints, squares, Q, M, D, G, S, V, eta, optimism, times):
+    """Iterate every player's swap-regret learner `times` times at every node. In place.
+
+    Blum & Mansour (2007): for each own action a learner of its own, which is told what the action
+    would have been swapped for; play is the stationary distribution of their policies. Learner a of
+    player i at node j holds the row `squares[i, j] + a·A_i` of M (logarithm of the start plus η
+    times its gradients) and of D (its last gradient).
+    """
+    n = counts.shape[1]
+    X = np.empty(len(G))
+    digits, before = np.zeros(n, np.int64), np.empty(n + 1)
+    for j in range(len(joints) - 1):
+        for _ in range(times):
+            for i in range(n):
+                A, first = counts[j, i], squares[i, j]
+                W = np.empty((A, A))
+                for a in range(A):
+                    most, total = -np.inf, 0.0
+                    for b in range(A):
+                        at = first + a * A + b
+                        W[a, b] = M[at] + eta[j] * D[at] if optimism else M[at]
+                        most = max(most, W[a, b])
+                    for b in range(A):
+                        W[a, b] = max(math.exp(W[a, b] - most), 1e-300)
+                        total += W[a, b]
+                    for b in range(A):
+                        W[a, b] /= total
+                _stationary(W, X[slots[i, j] : slots[i, j] + A])
+            _gradients(counts, slots, joints, j, Q, X, G, S, digits, before, 1.0)
+            for i in range(n):
+                A, first = counts[j, i], squares[i, j]
+                for a in range(A):
+                    x = X[slots[i, j] + a]
+                    V[i, j] += x * G[slots[i, j] + a]
+                    for b in range(A):
+                        D[first + a * A + b] = x * G[slots[i, j] + b]
+                        M[first + a * A + b] += eta[j] * D[first + a * A + b]
+
+
+@njit(**JIT)
 def adapt(joints, Q, eta, factor):
     """Write η = factor / span of the players' payoffs, the largest one, at every node.
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 class GeneralSumRun(StagedRun):
     """Every player's mirror descent; the output is a flat joint policy."""
 
-    correlated = True
-
     def __init__(
         self, options: "OptimisticMirrorDescent", game: MarkovGame, initial: NDArray[np.float64]
     ) -> None:
@@ -32,8 +30,12 @@ class GeneralSumRun(StagedRun):
         self.counts, self.options, self.game = counts, options, game
         kernels.multiply(counts, nodes.slots, nodes.joints, initial, self.S)
         super().__init__(H, options.output, options.resolution, self.S.copy(), spans)
+        self.concept = options.equilibrium
         self.first, self.start_point = initial, np.log(initial)
-        self.M, self.G = np.empty_like(initial), np.empty_like(initial)
+        self.G = np.empty_like(initial)
+        if self.concept == "ce":
+            self._place_learners()
+        self.M = np.empty_like(self.start_point)
         self.Q = np.zeros((game.n_players, len(self.S)))
         self.V = np.zeros((game.n_players, len(nodes.states)))
         self.eta = np.zeros(len(nodes.states))
@@ -56,14 +58,32 @@ class GeneralSumRun(StagedRun):
         self._set_steps()
         self.M[:] = self.start_point
         kernels.predict(self.counts, nodes.slots, nodes.joints, self.Q, self.first, self.G)
+        if self.concept == "ce":
+            self.D = self.first[self.told] * self.G[self.swapped]
         self.S[:] = 0.0
         self.V[:] = 0.0
+
+    def _place_learners(self) -> None:
+        """One learner per own action, all starting alike (see `kernels.swap_entropy`)."""
+        nodes, counts = self.game.nodes, self.counts.T
+        sizes = counts**2
+        ends = np.cumsum(sizes.ravel()).reshape(sizes.shape)
+        self.squares = ends - sizes
+        owner = np.repeat(np.arange(sizes.size), sizes.ravel())
+        inside = np.arange(len(owner)) - self.squares.ravel()[owner]
+        first = nodes.slots[:, :-1].ravel()[owner]
+        self.told, self.swapped = (
+            first + part for part in np.divmod(inside, counts.ravel()[owner])
+        )
+        self.start_point = self.start_point[self.swapped]
 
     def _set_steps(self) -> None:
         step, n = self.options.step_size, self.game.n_players
         scale = self.H * (float(np.ptp(self.game.table.reward, axis=1).max()) or 1.0)
         if step == "adaptive":
-            kernels.adapt(self.game.nodes.joints, self.Q, self.eta, 4.0 * self.options.factor)
+            # A learner of "ce" sees only its share of the payoffs.
+            times = 8.0 if self.concept == "ce" else 4.0
+            kernels.adapt(self.game.nodes.joints, self.Q, self.eta, times * self.options.factor)
         elif step == "theory":
             self.eta[:] = self.length**-0.25 / (scale * math.sqrt(n))
         elif step == "logarithmic":
@@ -73,6 +93,12 @@ class GeneralSumRun(StagedRun):
 
     def _play(self, times: int) -> None:
         nodes = self.game.nodes
+        if self.concept == "ce":
+            kernels.swap_entropy(
+                self.counts, nodes.slots, nodes.joints, self.squares, self.Q, self.M, self.D,
+                self.G, self.S, self.V, self.eta, self.options.optimism, times,
+            )  # fmt: skip
+            return
         kernels.entropy(
             self.counts, nodes.slots, nodes.joints, self.Q, self.M, self.G, self.S, self.V,
             self.eta, self.options.optimism, times,

@@ -206,6 +206,10 @@ class Evaluator:
             total += self.value(flat, i, respond=True) + self.error
         return max(0.0, total)
 
+    def gap(self, flat: NDArray[np.float64], concept: str) -> float:
+        """The gap that belongs to a solution concept: "nash", "cce" or "ce"."""
+        return {"nash": self.nash_gap, "cce": self.cce_gap, "ce": self.ce_gap}[concept](flat)
+
     def cce_gap(self, flat: NDArray[np.float64]) -> float:
         """Coarse correlated gap of a flat joint policy; never negative."""
         return self._largest_gain(flat, correlated=True)

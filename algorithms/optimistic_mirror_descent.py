@@ -31,8 +31,8 @@ coarse correlated equilibrium: no player gains by ignoring it. Step sizes: "theo
 $L_τ^{-1/4} / (H \sqrt n)$, whose gap falls like $T^{-3/4}$ (the regime of that paper;
 reconstructed); "logarithmic" is $1 / (n H \log^4 L_τ)$, after the authors' follow-up "Õ(1/T)
 convergence to (C)CE in full-information general-sum Markov games" (L4DC 2024; the constant 1 is
-ours); "adaptive" is 2 over the largest span of a player's payoffs, constant within a stage, and far
-faster in practice.
+ours); "adaptive" is 2 (for correlated equilibria 4) over the largest span of a player's payoffs, constant
+within a stage, and far faster in practice.
 """
 
 from dataclasses import dataclass
@@ -58,6 +58,9 @@ class OptimisticMirrorDescent(AbstractSolver):
     name: ClassVar[str] = "omd"
     max_iterations: ClassVar[int] = 1_000_000
 
+    equilibrium: str = "cce"
+    """In general-sum games: "cce" (coarse correlated), or "ce" (correlated: every player runs one
+    learner per own action, after Blum & Mansour 2007, so that its swap regret vanishes)."""
     regularizer: str = "entropy"
     """"entropy" (multiplicative weights), or "euclidean" (projected gradient; zero-sum only)."""
     step_size: float | str = "adaptive"
@@ -82,6 +85,7 @@ class OptimisticMirrorDescent(AbstractSolver):
 
     def __post_init__(self) -> None:
         check_choice(self.regularizer, "regularizer", WHERE, ["entropy", "euclidean"])
+        check_choice(self.equilibrium, "equilibrium", WHERE, ["cce", "ce"])
         check_choice(self.first_values, "first_values", WHERE, ["zero", "policy"])
         check_choice(self.output, "output", WHERE, ["last-stage", "chained", "average"])
         check_real(self.factor, "factor", WHERE, above=0.0)
@@ -102,6 +106,9 @@ class OptimisticMirrorDescent(AbstractSolver):
         if self.regularizer == "euclidean" and not zero_sum:
             must = f"'entropy' in a {game.kind} game"
             raise ValueError(complaint("regularizer", WHERE, must, self.regularizer))
+        if self.equilibrium == "ce" and zero_sum:
+            must = "'cce' in a zero-sum game, where the answer is a Nash equilibrium"
+            raise ValueError(complaint("equilibrium", WHERE, must, self.equilibrium))
         if self.step_size == "logarithmic" and zero_sum:
             must = "a number, 'theory' or 'adaptive' in a zero-sum game"
             raise ValueError(complaint("step_size", WHERE, must, self.step_size))

@@ -67,10 +67,10 @@ def solve(
     first = (init or JointPolicy.uniform(game)).flat(game, "solve")
     run = options.start(game, first)
     judge = Evaluator(game, FINE * tol)
-    measure = judge.cce_gap if run.correlated else judge.nash_gap
-    if run.correlated:
+    joint = run.concept != "nash"
+    if joint:
         first = CorrelatedPolicy.product(game, JointPolicy.from_flat(game, first)).flat(game)
-    starts = (game.nodes.joints if run.correlated else game.nodes.slots)[..., :-1].ravel()
+    starts = (game.nodes.joints if joint else game.nodes.slots)[..., :-1].ravel()
     records: list[tuple[int, float, float]] = []
     best, best_gap, done = first, np.inf, 0
     status = Status.MAX_ITERATIONS
@@ -82,7 +82,7 @@ def solve(
                 if not _is_policy(flat, starts):
                     status = Status.NONFINITE
                     break
-                gap = measure(flat)
+                gap = judge.gap(flat, run.concept)
                 records.append((done, gap, time.perf_counter() - began))
                 show(done, gap)
                 if gap < best_gap:
@@ -96,9 +96,8 @@ def solve(
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
     if game.nodes.cyclic or not records:  # measured to a part of `tol`, or never
-        exact = Evaluator(game)
-        best_gap = (exact.cce_gap if run.correlated else exact.nash_gap)(best)
-    correlated = CorrelatedPolicy.from_flat(game, best) if run.correlated else None
+        best_gap = Evaluator(game).gap(best, run.concept)
+    correlated = CorrelatedPolicy.from_flat(game, best) if joint else None
     policy = correlated.marginals(game) if correlated else JointPolicy.from_flat(game, best)
     solution = Solution(
         policy=policy,

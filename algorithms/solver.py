@@ -17,8 +17,9 @@ class AbstractRun(ABC):
     """True when going on would change nothing."""
     note: str = ""
     """What to say of the answer."""
-    correlated: ClassVar[bool] = False
-    """Whether `policy` is a flat joint policy, to be measured by its coarse correlated gap."""
+    concept: str = "nash"
+    """What `policy` is measured against: "nash"; or "cce", "ce", for which it is a flat joint
+    policy."""
 
     @abstractmethod
     def advance(self, iterations: int) -> int:

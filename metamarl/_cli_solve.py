@@ -50,10 +50,11 @@ def carry_out(
             f"{round(value, ROUNDING) + 0.0:.6g} (player {player})"
             for player, value in enumerate(solution.value.tolist())
         ),
-        "gap": f"{solution.gap:.3g} (to reach: {tol:g})",
+        "gap": f"{solution.gap:.3g} (to reach: {tol:g}; {_concept(solution)})",
         "iterations": f"{solution.iterations:,}",
         "seconds": f"{solution.seconds:.3g}",
         "status": solution.status.name.lower().replace("_", " "),
+        **({"note": solution.note} if solution.note else {}),
     }
     for fact, found in facts.items():
         typer.echo(f"{fact:<12}{found}")
@@ -65,6 +66,14 @@ def carry_out(
         typer.echo(solution.status.value, err=True)
         interrupted = solution.status is Status.INTERRUPTED
         raise typer.Exit(support.INTERRUPTED if interrupted else support.NOT_CONVERGED)
+
+
+def _concept(solution: Solution) -> str:
+    """What the gap is a gap to."""
+    if solution.correlated is None:
+        return "Nash equilibrium"
+    kind = getattr(solution.solver, "equilibrium", "cce")
+    return "correlated equilibrium" if kind == "ce" else "coarse correlated equilibrium"
 
 
 def _first_moves(game: MarkovGame, policy: JointPolicy) -> list[str]:
@@ -94,6 +103,8 @@ def _first_moves(game: MarkovGame, policy: JointPolicy) -> list[str]:
 def _write(folder: Path, solution: Solution, config: dict[str, Any]) -> None:
     """Write policy.npz, trace.csv and solution.json, each atomically."""
     arrays = {f"player_{i}": array for i, array in enumerate(solution.policy)}
+    if solution.correlated is not None:
+        arrays["joint"] = solution.correlated.joint
 
     def write(temporary: Path) -> None:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]

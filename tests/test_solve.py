@@ -11,7 +11,7 @@ from known_games import KNOWN_GAMES
 from test_evaluation import CLOCKS, permuted_axes, plain, random_game, random_policy
 from test_kernels import stage_ends
 
-from metamarl.algorithms import optimistic_mirror_descent
+from metamarl.algorithms._zero_sum_run import ZeroSumRun
 from metamarl.algorithms.evaluation import Evaluator, effective_horizon, evaluate, nash_gap
 from metamarl.algorithms.exact import Exact
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
@@ -216,7 +216,7 @@ def test_numbers_that_are_none_are_no_answer(regularizer, step_size):
 @pytest.mark.parametrize("kind", ["steps", "discounted"])
 @pytest.mark.parametrize("finished", [0, 1, 5])
 def test_interrupted_runs_keep_what_they_have(monkeypatch, kind, finished):
-    game, advance, calls = duel((3, 3), kind, 2), optimistic_mirror_descent._Run.advance, []
+    game, advance, calls = duel((3, 3), kind, 2), ZeroSumRun.advance, []
 
     def interrupted(self, iterations):
         calls.append(iterations)
@@ -224,7 +224,7 @@ def test_interrupted_runs_keep_what_they_have(monkeypatch, kind, finished):
             raise KeyboardInterrupt
         return advance(self, iterations)
 
-    monkeypatch.setattr(optimistic_mirror_descent._Run, "advance", interrupted)
+    monkeypatch.setattr(ZeroSumRun, "advance", interrupted)
     solution = solve(game, "omd", tol=1e-9, throw=False)
     assert solution.status is Status.INTERRUPTED
     assert len(solution.trace) == finished
@@ -329,22 +329,16 @@ def test_policies_of_other_games_are_refused():
         solve(game, "omd", init=JointPolicy(arrays))
 
 
-@pytest.mark.parametrize("solver", ["auto", "exact", "omd"])
-def test_other_games_are_refused(solver):
-    common = random_game("steps", (2, 2))
-    common["reward"][1] = common["reward"][0]
-    for arguments, words in (
-        (random_game("steps", (2, 2)), "a general-sum game with 2 players"),
-        (random_game("steps", (2, 2, 2)), "a general-sum game with 3 players"),
-        (common, "a potential game with 2 players"),
+def test_options_that_do_not_fit_the_game_are_refused():
+    general = MarkovGame(**random_game("steps", (2, 2)))
+    for game, options, words in (
+        (general, {"regularizer": "euclidean"}, "'regularizer'"),
+        (duel(), {"step_size": "logarithmic"}, "'step_size'"),
+        (duel(), {"equilibrium": "ce"}, "'equilibrium'"),
     ):
-        with pytest.raises(ValueError, match=r"must be a .*zero-sum") as e:
-            solve(MarkovGame(**arguments), solver)
+        with pytest.raises(ValueError, match=words) as e:
+            solve(game, OptimisticMirrorDescent(**options))
         assert one_sentence(e)
-        assert words.removesuffix("s") in str(e.value)
-    if solver == "omd":
-        with pytest.raises(ValueError, match="must be a two-player zero-sum"):
-            solve(MarkovGame(**random_game("steps", (3,))), solver)
 
 
 # --- laws of exact values
