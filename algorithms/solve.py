@@ -87,7 +87,7 @@ def solve(
                 show(done, gap)
                 if gap < best_gap:
                     best, best_gap = flat, gap
-                if gap <= tol and (run.finished or not options.settles):
+                if best_gap <= tol and (run.finished or done >= limit or not options.settles):
                     status = Status.CONVERGED
                     break
                 if run.finished:

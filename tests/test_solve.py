@@ -185,11 +185,37 @@ def test_too_few_iterations(solver):
 
 
 def test_too_few_sweeps_of_the_exact_solver():
-    game = make("soccer")
+    game = make("soccer", ball=1.0)
     with pytest.raises(SolveError) as error:
         solve(game, "exact", max_iterations=1)
     assert error.value.solution.status is Status.MAX_ITERATIONS
     check_certificate(game, error.value.solution, 1e-3)
+    enough = solve(game, "exact", max_iterations=10)  # to 'tol', if not to rounding error
+    assert 1e-9 < enough.gap < 1e-3
+    check_certificate(game, enough, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "stays"),
+    [
+        ([[2, 5], [1, 1]], [[1, 0], [1, 1]]),
+        ([[2, 3], [3, 0]], [[1, 0], [1, 1]]),
+        ([[2, 0], [2, 2]], [[1, 1], [1, 0]]),
+        ([[0, 3], [4, 2]], [[1, 1], [0, 1]]),
+    ],
+)
+def test_games_on_which_evaluating_minimax_policies_cycles(rewards, stays):
+    """Pollatschek and Avi-Itzhak's iteration alone never ends here (found by enumeration)."""
+    R, P = np.zeros((2, 2, 2)), np.zeros((2, 2, 2, 2))
+    R[0], P[0, :, :, 0], P[0, :, :, 1], P[1, :, :, 1] = rewards, stays, 1 - np.array(stays), 1
+    game = MarkovGame(P, np.stack([R, -R]), initial=[1, 0], discount=0.75)
+    solution = solve(game, "exact", tol=1e-10)
+    check_certificate(game, solution, 1e-10)
+    assert solution.iterations < 300
+    (a, b), (c, d) = R[0] + 0.75 * P[0, :, :, 0] * solution.value[0]  # Shapley's equation
+    lower, upper = max(min(a, b), min(c, d)), min(max(a, c), max(b, d))
+    value = lower if lower == upper else (a * d - b * c) / (a + d - b - c)
+    assert solution.value[0] == pytest.approx(value, abs=1e-10)
 
 
 def test_a_tolerance_under_rounding_error():
