@@ -1,11 +1,18 @@
 """What a game is: Markov games, benchmark games, families of related ones, PettingZoo."""
 
 from metamarl.envs import (  # noqa: F401  (each registers its game)
+    bargaining,
     big_match,
     goofspiel,
+    grid_games,
+    matching_pennies,
+    prisoners,
     pursuit,
+    routing,
     rps,
+    safe_distancing,
     soccer,
+    stag_hunt,
     stopping,
     tictactoe,
 )

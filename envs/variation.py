@@ -16,3 +16,13 @@ def moved(
 ) -> float:
     """The value plus spread·U[-1, 1], kept in [minimum, maximum]."""
     return float(np.clip(value + spread * rng.uniform(-1.0, 1.0), minimum, maximum))
+
+
+def stretched(
+    rng: np.random.Generator, spread: float, values: Sequence[float]
+) -> tuple[float, ...]:
+    """Rising values, each difference scaled as above, but by no less than 0.05: they still rise."""
+    gaps = np.diff(values)
+    factors = np.maximum(1.0 + spread * rng.uniform(-1.0, 1.0, len(gaps)), 0.05)
+    moves = np.cumsum(gaps * (factors - 1.0))
+    return (float(values[0]), *(float(v + m) for v, m in zip(values[1:], moves, strict=True)))

@@ -10,6 +10,16 @@ from known_games import KNOWN_GAMES
 
 from metamarl.envs import family, from_rules, games, make, tasks
 
+OTHER_KINDS = {  # players and kind of those games that are not zero-sum
+    "bargaining": (2, "general-sum"),
+    "grid-game-1": (2, "general-sum"),
+    "grid-game-2": (2, "general-sum"),
+    "matching-pennies": (3, "general-sum"),
+    "prisoners": (2, "general-sum"),
+    "routing": (3, "general-sum"),
+    "safe-distancing": (8, "general-sum"),
+    "stag-hunt": (2, "general-sum"),
+}
 WRONG = ["x", b"x", object(), {"a": 1}, [], [[]], [["x"]], float("nan"), 1j, True]
 
 
@@ -50,11 +60,12 @@ def outcomes(game, state, *joint):
 class TestContract:
     def test_builds_with_its_defaults(self, name):
         game = make(name)
-        assert game.n_players == 2
-        assert game.kind == "zero-sum"
+        players, kind = OTHER_KINDS.get(name, (2, "zero-sum"))
+        assert game.n_players == players
+        assert game.kind == kind
         assert abs(game.initial.sum() - 1.0) < 1e-12
         assert (game.initial >= 0).all()
-        assert len(game.legal) == len(game.n_actions) == 2
+        assert len(game.legal) == len(game.n_actions) == players
         np.testing.assert_allclose(game.table.successors().sum(axis=1), 1.0, atol=1e-12)
 
     def test_names_fit(self, name):
@@ -88,7 +99,8 @@ class TestContract:
                 np.testing.assert_array_equal(mine, theirs)
 
     def test_the_widest_spread_gives_games(self, name):
-        assert all(task.kind == "zero-sum" for task in tasks(name, n=4, spread=1.0, seed=1))
+        _, kind = OTHER_KINDS.get(name, (2, "zero-sum"))
+        assert all(task.kind == kind for task in tasks(name, n=4, spread=1.0, seed=1))
 
     def test_tasks_depend_on_seed_and_number_alone(self, name):
         three = tasks(name, n=3, spread=0.1, seed=5)
@@ -189,6 +201,13 @@ def test_unusual_sizes(name, options):
         ("pursuit", {"horizon": 10**12}),
         ("soccer", {"rows": 10**6, "columns": 10**6}),
         ("big-match", {"horizon": 10**12}),
+        ("bargaining", {"rounds": 10**9}),
+        ("bargaining", {"pieces": 10**9}),
+        ("matching-pennies", {"players": 10**400}),
+        ("random", {"kind": "general-sum", "actions": (3,) * 30}),
+        ("routing", {"drivers": 10**400}),
+        ("safe-distancing", {"agents": 40}),
+        ("stag-hunt", {"hunters": 60}),
     ],
 )
 def test_games_that_do_not_fit_are_refused(name, options):
@@ -213,6 +232,29 @@ def test_games_that_do_not_fit_are_refused(name, options):
         ("big-match", {"payoff": [[1, 2, 3], [4, 5, 6]]}),
         ("rps", {"weights": (1, 2)}),
         ("rps", {"weights": (1, 1, -1)}),
+        ("bargaining", {"pieces": 1}),
+        ("bargaining", {"patience": (0.5, 1.5)}),
+        ("bargaining", {"pie": 0.0}),
+        ("grid-game-1", {"discount": 1.0}),
+        ("grid-game-2", {"barrier": 1.5}),
+        ("grid-game-2", {"prizes": (1.0, -1.0)}),
+        ("matching-pennies", {"players": 1}),
+        ("matching-pennies", {"wins": (1.0, 0.0)}),
+        ("matching-pennies", {"loss": -1.0}),
+        ("prisoners", {"payoffs": (3, 5, 1, 0)}),
+        ("prisoners", {"payoffs": (5, 3, 1, 1)}),
+        ("prisoners", {"horizon": None}),
+        ("random", {"actions": (2, 3, 4)}),
+        ("random", {"actions": (), "kind": "potential"}),
+        ("random", {"actions": (1,) * 31, "kind": "general-sum"}),
+        ("routing", {"free": (1.0,)}),
+        ("routing", {"slope": (1.0, 2.0)}),
+        ("routing", {"severity": 0.5}),
+        ("safe-distancing", {"weights": (1.0,)}),
+        ("safe-distancing", {"weights": (1.0, -2.0)}),
+        ("stag-hunt", {"hunters": 1}),
+        ("stag-hunt", {"hare": 4.0}),
+        ("stag-hunt", {"alone": 3.0}),
     ],
 )
 def test_impossible_knobs_are_refused(name, options):
