@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -166,6 +166,22 @@ def check_array(value: Any, name: str, where: str) -> NDArray[np.float64]:
     if array.dtype.kind not in "biuf":
         raise TypeError(complaint(name, where, "an array of numbers", value))
     return array.astype(np.float64, copy=False)
+
+
+def check_names(
+    states: Sequence[Hashable] | None,
+    actions: Sequence[Sequence[str]] | None,
+    n_states: int,
+    n_actions: Sequence[int],
+    where: str = "MarkovGame",
+) -> None:
+    """Raise ValueError where there are not as many names as states, and as actions of a player."""
+    if states is not None and len(states) != n_states:
+        got = said(f"{len(states)} names")
+        raise ValueError(complaint("states", where, f"names of the {n_states} states", got))
+    if actions is not None and [len(names) for names in actions] != list(n_actions):
+        got = said(f"{[len(names) for names in actions]}")
+        raise ValueError(complaint("actions", where, f"{n_actions} names, player by player", got))
 
 
 def _is_sequence(value: Any) -> bool:

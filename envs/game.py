@@ -12,10 +12,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from metamarl.envs._stage_potential import find_kind, potential_rows
 from metamarl.envs.checks import (
     check_array,
     check_integer,
     check_memory,
+    check_names,
     check_real,
     complaint,
     said,
@@ -45,6 +47,11 @@ class MarkovGame:
         states: names of the states, any hashable, in order.
         actions: names of every player's actions.
         board: draws a state's name as lines of text, one character per cell.
+        potential: `(S, A_1, …, A_n)` or `(H, S, A_1, …, A_n)`, an exact potential of every stage
+            game: whenever one player deviates it changes as much as that player's reward, which is
+            checked; the kind then is "potential". That is said of the stages: its expected sum is
+            an exact potential of the whole game where transitions do not depend on actions or
+            interests are identical, and need not be elsewhere (see `find_potential`).
 
     Raises:
         TypeError, ValueError: one sentence that names the parameter, the state and the action.
@@ -63,6 +70,7 @@ class MarkovGame:
         states: Sequence[Hashable] | None = None,
         actions: Sequence[Sequence[str]] | None = None,
         board: Callable[[Any], Sequence[str]] | None = None,
+        potential: ArrayLike | None = None,
     ) -> None:
         sparse = sp.issparse(transition)
         P = _sparse(transition) if sparse else check_array(transition, "transition", WHERE)
@@ -100,7 +108,9 @@ class MarkovGame:
             reward_stride=len(picked) if timed_reward else 0,
             transition_stride=len(picked) if timed_transition else 0,
         )
-        self._finish(table, initial, horizon, discount, name, states, actions, board)
+        if potential is not None:
+            potential = potential_rows(potential, shape, horizon, picked)
+        self._finish(table, initial, horizon, discount, name, states, actions, board, potential)
 
     @classmethod
     def from_table(
@@ -114,8 +124,12 @@ class MarkovGame:
         states: Sequence[Hashable] | None = None,
         actions: Sequence[Sequence[str]] | None = None,
         board: Callable[[Any], Sequence[str]] | None = None,
+        potential: ArrayLike | None = None,
     ) -> "MarkovGame":
-        """A game straight from its ragged sparse rows (`metamarl.envs.table.build_table`)."""
+        """A game straight from its ragged sparse rows (`metamarl.envs.table.build_table`).
+
+        A potential has a number for every row, or for every row of every step.
+        """
         game = cls.__new__(cls)
         horizon, discount = _check_clock(horizon, discount)
         for rows, stride in (
@@ -125,7 +139,7 @@ class MarkovGame:
             if stride and rows != stride * (horizon or 0):
                 must = f"{rows // stride}, the number of steps in the table"
                 raise ValueError(complaint("horizon", "MarkovGame.from_table", must, horizon))
-        game._finish(table, initial, horizon, discount, name, states, actions, board)
+        game._finish(table, initial, horizon, discount, name, states, actions, board, potential)
         return game
 
     def _finish(
@@ -138,6 +152,7 @@ class MarkovGame:
         states: Sequence[Hashable] | None,
         actions: Sequence[Sequence[str]] | None,
         board: Callable[[Any], Sequence[str]] | None,
+        potential: ArrayLike | None,
     ) -> None:
         n_states = table.n_states
         if horizon is None and discount == 1.0 and not ends_by_itself(table):
@@ -146,7 +161,7 @@ class MarkovGame:
                 "here play can go on for ever"
             )
             raise ValueError(complaint("horizon", WHERE, must, None))
-        _check_names(states, actions, n_states, [mask.shape[1] for mask in table.legal])
+        check_names(states, actions, n_states, [mask.shape[1] for mask in table.legal])
         self.name = name
         self.table = table
         self.initial = _check_initial(initial, n_states)
@@ -156,7 +171,17 @@ class MarkovGame:
         self.states = states
         self.actions = actions
         self.board = board
-        self.kind = _kind(table)
+        self.kind, self._potential = find_kind(table, potential, horizon, discount)
+
+    @property
+    def potential(self) -> NDArray[np.float64] | None:
+        """A stage potential's rows, in the order of the table's: `(R,)`, or `(H·R,)` with the step.
+
+        As declared, or player 0's reward where interests are identical; None for other kinds.
+        """
+        if self._potential is None and self.kind == "potential":
+            return self.table.reward[0]
+        return self._potential
 
     @property
     def n_players(self) -> int:
@@ -273,28 +298,3 @@ def _check_initial(initial: ArrayLike | None, n_states: int) -> NDArray[np.float
     if not (start >= 0).all() or not abs(start.sum() - 1.0) <= ROUNDING:
         raise ValueError(complaint("initial", WHERE, must, start.tolist()))
     return start / start.sum()
-
-
-def _check_names(
-    states: Sequence[Hashable] | None,
-    actions: Sequence[Sequence[str]] | None,
-    n_states: int,
-    n_actions: list[int],
-) -> None:
-    if states is not None and len(states) != n_states:
-        got = said(f"{len(states)} names")
-        raise ValueError(complaint("states", WHERE, f"names of the {n_states} states", got))
-    if actions is not None and [len(names) for names in actions] != n_actions:
-        got = said(f"{[len(names) for names in actions]}")
-        raise ValueError(complaint("actions", WHERE, f"{n_actions} names, player by player", got))
-
-
-def _kind(table: Table) -> str:
-    """One of "zero-sum" (two players), "potential" (identical interests), "general-sum"."""
-    reward = table.reward
-    rounding = 1e-12 * float(np.abs(reward).max())
-    if len(reward) == 2 and np.abs(reward[0] + reward[1]).max() <= rounding:
-        return "zero-sum"
-    if all(np.abs(row - reward[0]).max() <= rounding for row in reward[1:]):
-        return "potential"
-    return "general-sum"
