@@ -1,11 +1,12 @@
-r"""Exact solution of two-player zero-sum Markov games, and of one-player ones.
+r"""Exact solution of two-player zero-sum Markov games, of one-player and of turn-based ones.
 
 With a horizon or without cycles: backward induction, one simplex per stage game (Shapley 1953).
 With cycles: Shapley iteration $V ← \operatorname{val}(r + γ P V)$, a contraction, sped up by
 Pollatschek & Avi-Itzhak's (1969) step, which evaluates the current minimax policies to the end.
 Such a step is kept only where it lowers the residual $\|\operatorname{val}(r + γ P V) - V\|_∞$,
 so that convergence is Shapley's at worst (after Filar & Tolwinski 1991, simplified).
-One player: its best response.
+One player: its best response. Turn-based games of any number of players, with a horizon or without
+cycles: backward induction to a subgame-perfect equilibrium (see `_turn_based_run`).
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,20 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.algorithms._turn_based_run import TurnBasedRun, state_with_two_movers
 from metamarl.algorithms.evaluation import Evaluator, expected_duration
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.envs.checks import complaint, said
 from metamarl.envs.game import MarkovGame
 
 ROUNDING = 1e-14  # relative residual at which Shapley iteration has nothing left to do
+
+
+def is_exactly_solvable(game: MarkovGame) -> bool:
+    """Whether `Exact` takes the game."""
+    if game.n_players == 1 or game.kind == "zero-sum":
+        return True
+    return not game.nodes.cyclic and state_with_two_movers(game) is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +40,23 @@ class Exact(AbstractSolver):
     settles: ClassVar[bool] = True
 
     def start(self, game: MarkovGame, initial: NDArray[np.float64]) -> AbstractRun:
-        """Begin on a zero-sum or one-player game; ValueError for any other."""
+        """Begin on a zero-sum, one-player or turn-based game; ValueError for any other."""
         if game.n_players == 1:
             return _Alone(game, initial)
-        if game.kind != "zero-sum":
-            must = "a zero-sum or one-player game for solver 'exact'"
-            got = said(f"a {game.kind} game with {game.n_players} players")
-            raise ValueError(complaint("game", "solve", must, got))
-        return _Run(game, initial)
+        if game.kind == "zero-sum":
+            return _Run(game, initial)
+        if is_exactly_solvable(game):
+            return TurnBasedRun(game, initial)
+        must = (
+            "a zero-sum, one-player or turn-based game, the last with a horizon or without cycles, "
+            "for solver 'exact' ('omd' finds a coarse correlated equilibrium of any other)"
+        )
+        state, this = state_with_two_movers(game), f"a {game.kind} game with {game.n_players}"
+        if state is None:
+            got = said(f"{this} players who move in turns, which has cycles and no horizon")
+        else:
+            got = said(f"{this} players, some of whom move at once in state {state}")
+        raise ValueError(complaint("game", "solve", must, got))
 
 
 class _Alone(AbstractRun):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.evaluation import Evaluator, evaluate
-from metamarl.algorithms.exact import Exact
+from metamarl.algorithms.exact import Exact, is_exactly_solvable
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
@@ -36,8 +36,9 @@ def solve(
 
     Args:
         game: the game.
-        solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact" for zero-sum
-            and one-player games, else "omd", which finds a coarse correlated equilibrium.
+        solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact" where that
+            can be (zero-sum, one-player and turn-based games, the last with a horizon or without
+            cycles), else "omd", which finds a coarse correlated equilibrium.
         init: policy to start from; uniform if left out. "exact" does not need one.
         tol: gap to reach, in units of the game's rewards.
         max_iterations: where to give up; the solver's own limit if left out.
@@ -128,7 +129,7 @@ def find_solver(solver: str | AbstractSolver, game: MarkovGame | None = None) ->
     check_choice(solver, "solver", "solve", ["auto", *SOLVERS])
     if solver != "auto":
         return SOLVERS[solver]()
-    if game is not None and game.n_players > 1 and game.kind != "zero-sum":
+    if game is not None and not is_exactly_solvable(game):
         return OptimisticMirrorDescent()
     return Exact()
 

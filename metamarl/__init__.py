@@ -27,6 +27,13 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.policy import JointPolicy
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
+    from metamarl.algorithms.stage_equilibria import (
+        cce_range,
+        ce_range,
+        pure_equilibria,
+        stage_payoffs,
+        two_player_equilibria,
+    )
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
@@ -41,6 +48,13 @@ _HOMES = {
     "algorithms.policy": ["JointPolicy"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
+    "algorithms.stage_equilibria": [
+        "cce_range",
+        "ce_range",
+        "pure_equilibria",
+        "stage_payoffs",
+        "two_player_equilibria",
+    ],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
@@ -67,17 +81,22 @@ __all__ = [
     "Status",
     "best_response",
     "cce_gap",
+    "cce_range",
     "ce_gap",
+    "ce_range",
     "compare",
     "evaluate",
     "from_rules",
     "games",
     "make",
     "nash_gap",
+    "pure_equilibria",
     "register",
     "solve",
+    "stage_payoffs",
     "tasks",
     "to_pettingzoo",
+    "two_player_equilibria",
 ]
 
 
