@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.algorithms import _values
+from metamarl.algorithms import _swap_values, _values
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs.checks import check_integer, complaint
@@ -188,7 +188,7 @@ class Evaluator:
         """Player's value at `game.initial` when it swaps what it is told as well as it can."""
         table, nodes = self.game.table, self.game.nodes
         self.values = np.zeros(len(nodes.states))
-        self.error = _values.swap(
+        self.error = _swap_values.swap(
             nodes.states, nodes.groups, nodes.joints, nodes.timed,
             table.counts, table.rows, table.reward, table.reward_stride,
             table.indptr, table.indices, table.probabilities, table.transition_stride,

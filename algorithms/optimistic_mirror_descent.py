@@ -31,8 +31,8 @@ coarse correlated equilibrium: no player gains by ignoring it. Step sizes: "theo
 $L_τ^{-1/4} / (H \sqrt n)$, whose gap falls like $T^{-3/4}$ (the regime of that paper;
 reconstructed); "logarithmic" is $1 / (n H \log^4 L_τ)$, after the authors' follow-up "Õ(1/T)
 convergence to (C)CE in full-information general-sum Markov games" (L4DC 2024; the constant 1 is
-ours); "adaptive" is 2 (for correlated equilibria 4) over the largest span of a player's payoffs, constant
-within a stage, and far faster in practice.
+ours); "adaptive" is 2 (for correlated equilibria 4) over the largest span of a player's payoffs,
+constant within a stage, and far faster in practice.
 """
 
 from dataclasses import dataclass
