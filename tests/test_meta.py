@@ -205,6 +205,13 @@ def test_the_oracle_starts_at_equilibrium():
         assert_same(mixed, mixture(game, [start], 0.5), game)
 
 
+def test_the_oracle_of_a_game_with_large_rewards():
+    arguments = random_game("discounted", (3, 3), 1, zero_sum=True)
+    game = MarkovGame(**arguments | {"reward": 1e13 * arguments["reward"]})
+    assert solve(game, throw=False).gap > 1e-3  # rounding error
+    assert nash_gap(game, Oracle().start(game, [])) < 1.0
+
+
 @pytest.mark.parametrize("learner", [Last, Average, Oracle])
 def test_bad_smoothing(learner):
     for value in (-0.1, 1.1, np.nan, "x", None, True):
