@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
+from numbers import Integral
 from operator import itemgetter
 from typing import Any
 
@@ -55,16 +56,19 @@ def compare(
         TypeError, ValueError: a bad parameter, or games that are not alike.
     """
     sequences = _check_tasks(tasks, seed)
-    names: list[str | MetaLearner] = [meta] if isinstance(meta, (str, MetaLearner)) else list(meta)
+    several = isinstance(meta, Sequence) and not isinstance(meta, str)
+    names: Any = meta if several else [meta]
     found = [find_meta(name) for name in names]
-    arms = {learner.label: learner for learner in (find_meta(BASELINE), *found)}
-    if not names or len({learner.label for learner in found}) < len(found):
-        raise ValueError(complaint("meta", "compare", "one or more different learners", names))
+    scratch = find_meta(BASELINE)
+    arms = {learner.label: learner for learner in (scratch, *found)}
+    labels = {learner.label for learner in found}
+    if not found or len(labels) < len(found) or arms[BASELINE] != scratch:
+        raise ValueError(complaint("meta", "compare", "one or more different learners", meta))
     options = find_solver(solver, next(iter(sequences.values()))[0])
     tol = check_real(tol, "tol", "compare", above=0.0)
     if max_iterations is not None:
         max_iterations = check_integer(max_iterations, "max_iterations", "compare")
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         must = "a number of worker processes, or -1 for one per core"
         raise ValueError(complaint("n_jobs", "compare", must, n_jobs))
     chains = [(s, games, arm) for s, games in sequences.items() for arm in arms.values()]
@@ -100,12 +104,13 @@ def compare(
 
 
 def _check_tasks(tasks: Any, seed: int) -> Sequences:
-    must = "a list of MarkovGames, or such lists by their seed"
+    must = "a list of MarkovGames, or such lists by their seed, an integer"
     sequences = (
         tasks if isinstance(tasks, Mapping) else {check_integer(seed, "seed", "compare", 0): tasks}
     )
-    for games in sequences.values():
-        if not isinstance(games, Sequence) or not all(isinstance(g, MarkovGame) for g in games):
+    for key, games in sequences.items():
+        fine = isinstance(key, Integral) and isinstance(games, Sequence)
+        if not fine or not all(isinstance(g, MarkovGame) for g in games):
             raise TypeError(complaint("tasks", "compare", must, tasks))
         if not games:
             raise ValueError(complaint("tasks", "compare", "at least one game", tasks))

@@ -129,7 +129,7 @@ class Comparison:
             ),
         )
         write_text(folder / "table.txt", self.table() + "\n")
-        write_text(folder / "config.json", json.dumps(self.config, indent=2) + "\n")
+        write_text(folder / "config.json", json.dumps(self.config, indent=2, default=repr) + "\n")
         if self.rows:
             self.plot(folder / "figure.png")
         return folder

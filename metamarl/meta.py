@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from metamarl.algorithms.evaluation import Evaluator
 from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solution import SolveError
 from metamarl.algorithms.solve import solve
 from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
@@ -154,7 +155,11 @@ class Oracle(_Smoothed):
         past: Sequence[JointPolicy],  # noqa: ARG002
     ) -> JointPolicy:
         """Solve the game and mix the solution."""
-        return _mixture(game, [solve(game, "exact").policy], self.smoothing)
+        try:
+            solution = solve(game, "exact")
+        except SolveError as error:  # large rewards: rounding error alone may be above 'tol'
+            solution = error.solution
+        return _mixture(game, [solution.policy], self.smoothing)
 
 
 META_LEARNERS: dict[str, type[MetaLearner]] = {
