@@ -31,6 +31,8 @@ class Trace:
     """`(K,)` exact gap of the solver's output at that point."""
     seconds: NDArray[np.float64]
     """`(K,)` seconds since the start, measurements included."""
+    potential: NDArray[np.float64] | None = None
+    """`(K,)` the potential of the solver's output, for solvers of potential games that know it."""
 
     def __len__(self) -> int:
         return len(self.iteration)

@@ -11,13 +11,19 @@ from metamarl.algorithms.evaluation import Evaluator, evaluate
 from metamarl.algorithms.exact import Exact, is_exactly_solvable
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.policy_gradient import (
+    NaturalPolicyGradient,
+    PolicyGradient,
+    QAscent,
+)
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 from metamarl.envs.game import MarkovGame
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
-    solver.name: solver for solver in (Exact, OptimisticMirrorDescent)
+    solver.name: solver
+    for solver in (Exact, OptimisticMirrorDescent, QAscent, PolicyGradient, NaturalPolicyGradient)
 }
 FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` exact
 
@@ -38,7 +44,8 @@ def solve(
         game: the game.
         solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact" where that
             can be (zero-sum, one-player and turn-based games, the last with a horizon or without
-            cycles), else "omd", which finds a coarse correlated equilibrium.
+            cycles), "q-ascent" for other games of kind "potential", which finds a Nash
+            equilibrium, else "omd", which finds a coarse correlated equilibrium.
         init: policy to start from; uniform if left out. "exact" does not need one.
         tol: gap to reach, in units of the game's rewards.
         max_iterations: where to give up; the solver's own limit if left out.
@@ -72,7 +79,7 @@ def solve(
     if joint:
         first = CorrelatedPolicy.product(game, JointPolicy.from_flat(game, first)).flat(game)
     starts = (game.nodes.joints if joint else game.nodes.slots)[..., :-1].ravel()
-    records: list[tuple[int, float, float]] = []
+    records: list[tuple[int, float, float, float | None]] = []
     best, best_gap, done = first, np.inf, 0
     status = Status.MAX_ITERATIONS
     with _Progress(progress, tol) as show:
@@ -84,7 +91,7 @@ def solve(
                     status = Status.NONFINITE
                     break
                 gap = judge.gap(flat, run.concept)
-                records.append((done, gap, time.perf_counter() - began))
+                records.append((done, gap, time.perf_counter() - began, run.potential(flat)))
                 show(done, gap)
                 if gap < best_gap:
                     best, best_gap = flat, gap
@@ -130,7 +137,7 @@ def find_solver(solver: str | AbstractSolver, game: MarkovGame | None = None) ->
     if solver != "auto":
         return SOLVERS[solver]()
     if game is not None and not is_exactly_solvable(game):
-        return OptimisticMirrorDescent()
+        return QAscent() if game.kind == "potential" else OptimisticMirrorDescent()
     return Exact()
 
 
@@ -139,12 +146,14 @@ def _is_policy(flat: NDArray[np.float64], starts: NDArray[np.int64]) -> bool:
     return bool((np.abs(sums - 1.0) <= 1e-6).all() and (flat >= 0.0).all())
 
 
-def _trace(records: list[tuple[int, float, float]]) -> Trace:
-    iteration, gap, seconds = zip(*records, strict=True) if records else ((), (), ())
+def _trace(records: list[tuple[int, float, float, float | None]]) -> Trace:
+    iteration, gap, seconds, potential = zip(*records, strict=True) if records else ((),) * 4
+    known = bool(records) and None not in potential
     return Trace(
         iteration=np.array(iteration, np.int64),
         gap=np.array(gap, float),
         seconds=np.array(seconds, float),
+        potential=np.array(potential, float) if known else None,
     )
 
 

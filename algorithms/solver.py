@@ -29,6 +29,10 @@ class AbstractRun(ABC):
     def policy(self) -> NDArray[np.float64]:
         """Return a new flat policy: the answer, if the run were to stop here."""
 
+    def potential(self, flat: NDArray[np.float64]) -> float | None:  # noqa: ARG002
+        """Value of the game's potential under a flat policy, for runs that follow one."""
+        return None
+
     def next_check(self, done: int) -> int:
         """How many iterations to do before the gap is measured again."""
         return 2**62 - done

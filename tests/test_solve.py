@@ -22,6 +22,7 @@ from metamarl.envs import MarkovGame, make
 
 FAST = settings(deadline=None, max_examples=40, derandomize=True)
 SENTENCE = r"The '\S+' parameter of \w+ must be .+\. Got .+ instead\."
+ZERO_SUM = [name for name in SOLVERS if name not in ("q-ascent", "pg", "npg")]
 LEARNERS = {
     "omd": OptimisticMirrorDescent(),
     "omd, euclidean": OptimisticMirrorDescent(regularizer="euclidean"),
@@ -94,7 +95,7 @@ def test_learners_come_as_close_as_wanted():
 # --- the contract
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", ZERO_SUM)
 @pytest.mark.parametrize("kind", CLOCKS)
 class TestContract:
     def test_certified(self, kind, name):
