@@ -36,6 +36,14 @@ if _TYPE_CHECKING:
     )
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
+    from metamarl.distances import (
+        Similarity,
+        divergence,
+        payoff_distance,
+        potential_difference,
+        similarity,
+        transition_distance,
+    )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
@@ -57,6 +65,14 @@ _HOMES = {
     ],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
+    "distances": [
+        "Similarity",
+        "divergence",
+        "payoff_distance",
+        "potential_difference",
+        "similarity",
+        "transition_distance",
+    ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
@@ -75,6 +91,7 @@ __all__ = [
     "Oracle",
     "Robust",
     "Scratch",
+    "Similarity",
     "Solution",
     "SolveError",
     "SolveInterrupted",
@@ -85,17 +102,22 @@ __all__ = [
     "ce_gap",
     "ce_range",
     "compare",
+    "divergence",
     "evaluate",
     "from_rules",
     "games",
     "make",
     "nash_gap",
+    "payoff_distance",
+    "potential_difference",
     "pure_equilibria",
     "register",
+    "similarity",
     "solve",
     "stage_payoffs",
     "tasks",
     "to_pettingzoo",
+    "transition_distance",
     "two_player_equilibria",
 ]
 

@@ -10,16 +10,19 @@ sums is reconstructed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.algorithms.evaluation import best_response, expected_duration
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs.checks import check_choice, complaint, said
 from metamarl.envs.game import MarkovGame
 
 DIVERGENCES = ("kl", "euclidean")
+ROUNDING = 1e-12  # transitions closer than this are equal
 
 
 def divergence(
@@ -64,6 +67,48 @@ def transition_distance(one: MarkovGame, other: MarkovGame) -> float:
         change = abs(one.table.successors(step) - other.table.successors(step))
         largest = max(largest, 0.5 * float(change.sum(axis=1).max()))
     return largest
+
+
+def potential_difference(games: Sequence[MarkovGame]) -> float:
+    """Return Δ_Φ: by how much potentials change from game to game, at most, whatever is played.
+
+    Exact where consecutive games have equal transitions: the change of the potential is then the
+    value of a decision problem over joint actions. Else an upper bound by the simulation lemma
+    (Kearns & Singh 2002): the expected duration T times the largest change of a stage potential,
+    plus γ·T times the transition distance times T times the range of the stage potentials.
+
+    Raises ValueError where a game has no known potential.
+    """
+    total = 0.0
+    for one, other in pairwise(games):
+        _check_alike(one, other, "potential_difference")
+        if one.potential is None or other.potential is None:
+            got = said(f"{one!r} and {other!r}")
+            raise ValueError(complaint("games", "potential_difference", "of known potential", got))
+        first, second = _all_steps(one.potential, one), _all_steps(other.potential, other)
+        distance, change = transition_distance(one, other), second - first
+        if distance <= ROUNDING:
+            total += max(_best_plan(one, change), _best_plan(one, -change))
+        else:
+            duration = one.horizon or expected_duration(one)
+            reach = one.discount * distance * duration * float(np.ptp(first))
+            total += duration * (float(np.abs(change).max()) + reach)
+    return total
+
+
+def _best_plan(game: MarkovGame, reward: NDArray[np.float64]) -> float:
+    """Value of the best joint plan for one common reward, given per step and row."""
+    table = game.table
+    counts = np.diff(table.rows)
+    plan = replace(
+        table,
+        legal=(np.arange(counts.max()) < counts[:, None],),
+        counts=counts[:, None],
+        reward=np.ascontiguousarray(reward.reshape(1, -1)),
+        reward_stride=table.n_rows if reward.size > table.n_rows else 0,
+    )
+    alone = MarkovGame.from_table(plan, game.initial, game.horizon, game.discount)
+    return best_response(alone, JointPolicy.uniform(alone), 0)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
