@@ -20,8 +20,9 @@ def repeated_game(
     *,
     name: str,
     actions: Sequence[Sequence[str]],
+    potential: NDArray[np.float64] | None = None,
 ) -> MarkovGame:
-    """The game with one state and stage payoffs `(n, A_1, …, A_n)`."""
+    """The game with one state, stage payoffs `(n, A_1, …, A_n)` and perhaps their potential."""
     return MarkovGame(
         np.ones((1, *payoffs.shape[1:], 1)),
         payoffs[:, None],
@@ -30,6 +31,7 @@ def repeated_game(
         name=name,
         states=["round"],
         actions=actions,
+        potential=None if potential is None else potential[None],
     )
 
 

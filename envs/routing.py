@@ -106,6 +106,9 @@ def routing(
         name="routing",
         states=["clear", *(f"incident {k}" for k in range(roads))],
         actions=[[f"road {k}" for k in range(roads)]] * drivers,
+        potential=stage_potential(
+            drivers=drivers, free=free, slope=slope, severity=severity
+        ).ravel(),
     )
 
 

@@ -80,6 +80,7 @@ def safe_distancing(
     check_size(agents, facilities, 2, f"Safe distancing of {agents} agents")
     choices, loads, company = joint_choices(agents, facilities)
     safe = np.array(weights)[choices] * company
+    potential = np.array(weights) @ (loads * (loads + 1) / 2)  # Rosenthal's, of a stage
     fullest = loads.max(0)
     crowded, spread_out = 2 * fullest > agents, fullest <= -(-agents // facilities)
     following = np.concatenate([crowded, ~spread_out]).astype(np.int32)  # 1 is "distancing"
@@ -94,4 +95,5 @@ def safe_distancing(
         name="safe-distancing",
         states=["safe", "distancing"],
         actions=[[f"facility {k}" for k in range(facilities)]] * agents,
+        potential=np.concatenate([potential, potential - penalty]),
     )

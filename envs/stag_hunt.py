@@ -60,7 +60,7 @@ def stag_hunt(
     horizon: int | None = 10,
     discount: float = 1.0,
 ) -> MarkovGame:
-    """Repeated stag hunt (Rousseau 1755; Skyrms 2004); n hunters, general-sum, one state.
+    """Repeated stag hunt (Rousseau 1755; Skyrms 2004); n hunters, a potential game, one state.
 
     Related games scale what a hare is worth above `alone`, and the stag above a hare.
 
@@ -77,4 +77,11 @@ def stag_hunt(
     check_size(hunters, "A stag hunt")
     hares = two_choices(hunters)
     payoffs = np.where(hares, hare, np.where(hares.any(0), alone, stag))
-    return repeated_game(payoffs, horizon, discount, name="stag-hunt", actions=[ACTIONS] * hunters)
+    return repeated_game(
+        payoffs,
+        horizon,
+        discount,
+        name="stag-hunt",
+        actions=[ACTIONS] * hunters,
+        potential=np.where(hares.any(0), 0.0, stag - alone) + (hare - alone) * hares.sum(0),
+    )

@@ -25,6 +25,12 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.policy import JointPolicy
+    from metamarl.algorithms.policy_gradient import (
+        NaturalPolicyGradient,
+        PolicyGradient,
+        QAscent,
+        potential_value,
+    )
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
     from metamarl.algorithms.stage_equilibria import (
@@ -46,6 +52,7 @@ if _TYPE_CHECKING:
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.pettingzoo import to_pettingzoo
+    from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
 
 _HOMES = {
@@ -54,6 +61,12 @@ _HOMES = {
     "algorithms.exact": ["Exact"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.policy": ["JointPolicy"],
+    "algorithms.policy_gradient": [
+        "NaturalPolicyGradient",
+        "PolicyGradient",
+        "QAscent",
+        "potential_value",
+    ],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -75,6 +88,7 @@ _HOMES = {
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.pettingzoo": ["to_pettingzoo"],
+    "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -87,8 +101,11 @@ __all__ = [
     "Last",
     "MarkovGame",
     "MetaLearner",
+    "NaturalPolicyGradient",
     "OptimisticMirrorDescent",
     "Oracle",
+    "PolicyGradient",
+    "QAscent",
     "Robust",
     "Scratch",
     "Similarity",
@@ -104,12 +121,14 @@ __all__ = [
     "compare",
     "divergence",
     "evaluate",
+    "find_potential",
     "from_rules",
     "games",
     "make",
     "nash_gap",
     "payoff_distance",
     "potential_difference",
+    "potential_value",
     "pure_equilibria",
     "register",
     "similarity",

@@ -35,7 +35,7 @@ class Plan:
     seeds: int
     seed: int
     meta: list[str]
-    solver: str
+    solver: str | None
     solver_options: list[str]
     tol: float
     max_iterations: int | None
@@ -58,7 +58,8 @@ class Plan:
                 for seed in range(self.seed, self.seed + self.seeds)
             }
             game = sequences[self.seed][0]
-            options = support.read_solver(self.solver, self.solver_options, game)
+            solver = self.solver or ("q-ascent" if game.kind == "potential" else "omd")
+            options = support.read_solver(solver, self.solver_options, game)
             self._get_ready(game, options)
         support.make_folder(self.out)
         with _progress_bar(console, self.tasks * self.seeds * len(arms)) as show:
@@ -101,7 +102,8 @@ class Plan:
         words += [word for knob in self.knobs for word in ("-o", knob)]
         for name in ("tasks", "spread", "seeds", "seed"):
             words += [f"--{name}", str(getattr(self, name))]
-        words += ["--meta", ",".join(self.meta), "--solver", self.solver]
+        words += ["--meta", ",".join(self.meta)]
+        words += ["--solver", self.solver] if self.solver else []
         words += [word for option in self.solver_options for word in ("-s", option)]
         words += ["--tol", str(self.tol)]
         if self.max_iterations is not None:

@@ -117,7 +117,10 @@ def _written(value: Any) -> str:
 def solve(
     game: GameName,
     option: Knobs = None,
-    solver: Annotated[str, typer.Option(metavar="NAME", help="auto, exact or omd.")] = "auto",
+    solver: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, exact, omd, q-ascent, pg or npg."),
+    ] = "auto",
     solver_option: SolverOptions = None,
     tol: Annotated[
         float, typer.Option(metavar="X", help="Gap to reach, in units of the rewards.")
@@ -175,7 +178,15 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    solver: Annotated[str, typer.Option(metavar="NAME", help="auto, exact or omd.")] = "omd",
+    solver: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="omd, q-ascent, pg, npg, exact or auto.  [default: omd; q-ascent for potential "
+            "games]",
+            show_default=False,
+        ),
+    ] = None,
     solver_option: SolverOptions = None,
     tol: Annotated[
         float, typer.Option(metavar="X", help="Gap to reach, in units of the rewards.")

@@ -19,7 +19,7 @@ from metamarl._cli_compare import outcome
 from metamarl.algorithms.solve import SOLVERS
 from metamarl.cli import app
 from metamarl.comparison import Comparison
-from metamarl.envs import MarkovGame, family, games, registry
+from metamarl.envs import family, games
 from metamarl.meta import META_LEARNERS
 
 FILES = {"figure.png", "rows.csv", "traces.csv", "table.txt", "config.json"}
@@ -326,22 +326,40 @@ def test_folder_that_looks_writable_but_is_not():
         support.make_folder(Path("/proc/metamarl"))
 
 
-def test_game_that_is_not_for_the_solver(monkeypatch):
-    def build(*, scale: float = 1.0) -> MarkovGame:
-        """Stag hunt."""
-        stag = scale * np.array([[4.0, 0.0], [3.0, 3.0]])
-        return MarkovGame(np.ones((1, 2, 2, 1)), np.stack([stag, stag.T])[:, None], horizon=1)
-
-    stag_hunt = registry.Family("stag-hunt", build, lambda _, __, **___: {}, "Stag hunt.")
-    monkeypatch.setitem(registry._FAMILIES, "stag-hunt", stag_hunt)
-    for args in (["solve", "stag-hunt"], ["solve", "stag-hunt", "--solver", "omd"]):
-        result = run(*args)
-        assert result.exit_code == 2
-        assert "zero-sum" in result.stderr
-    result = run("compare", "stag-hunt")
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["solve", "stag-hunt", "--solver", "exact"],
+        ["compare", "stag-hunt", "--solver", "exact"],
+        ["solve", "random", "-o", "kind=general-sum", "--solver", "q-ascent"],
+        ["compare", "random", "-o", "kind=general-sum", "-s", "regularizer=euclidean"],
+    ],
+)
+def test_game_that_is_not_for_the_solver(args):
+    result = run(*args)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("game", "concept"),
+    [("prisoners", "coarse correlated"), ("stag-hunt", "Nash"), ("bargaining", "Nash")],
+)
+def test_solve_says_what_the_gap_is_to(game, concept, tmp_path):
+    result = run("solve", game, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert f"{concept} equilibrium" in result.stdout
+    with np.load(tmp_path / "out" / "policy.npz") as arrays:
+        assert ("joint" in arrays.files) == (concept != "Nash")
+
+
+@pytest.mark.parametrize("game", ["prisoners", "stag-hunt", "routing"])
+def test_compare_of_games_that_are_not_zero_sum(game, tmp_path):
+    result = run("compare", game, *QUICK, "--out", tmp_path)
+    assert result.exit_code == 0
+    solver = json.loads((tmp_path / "config.json").read_text())["solver"]["name"]
+    assert solver == ("omd" if game == "prisoners" else "q-ascent")
 
 
 @pytest.mark.parametrize(

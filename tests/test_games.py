@@ -16,9 +16,9 @@ OTHER_KINDS = {  # players and kind of those games that are not zero-sum
     "grid-game-2": (2, "general-sum"),
     "matching-pennies": (3, "general-sum"),
     "prisoners": (2, "general-sum"),
-    "routing": (3, "general-sum"),
-    "safe-distancing": (8, "general-sum"),
-    "stag-hunt": (2, "general-sum"),
+    "routing": (3, "potential"),
+    "safe-distancing": (8, "potential"),
+    "stag-hunt": (2, "potential"),
 }
 WRONG = ["x", b"x", object(), {"a": 1}, [], [[]], [["x"]], float("nan"), 1j, True]
 
