@@ -184,6 +184,7 @@ def _chain(
         solution = solve(game, options, start, tol, max_iterations, throw=False)
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
+        zero_sum = game.kind == "zero-sum"
         past.append(solution.policy)
         yield {
             "seed": seed,
@@ -192,6 +193,7 @@ def _chain(
             "iterations": solution.iterations,
             "seconds": time.perf_counter() - began,
             "gap": solution.gap,
+            "value": float(solution.value[0] if zero_sum else solution.value.mean()),
             "converged": solution.converged,
             "trace": solution.trace,
         }

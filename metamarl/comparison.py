@@ -23,7 +23,7 @@ class Comparison:
 
     rows: list[Row]
     """One dict per (seed, task, arm): seed, task, arm, iterations, seconds (choosing the start
-    included), gap, converged."""
+    included), gap, value (the players' mean; in zero-sum games player 0's), converged."""
     traces: dict[tuple[int, int, str], Trace] = field(repr=False)
     """The gap along the way, by (seed, task, arm)."""
     arms: list[str]

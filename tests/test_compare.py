@@ -26,7 +26,7 @@ from metamarl.files import write_atomically, write_csv, write_text
 from metamarl.meta import MetaLearner, Robust
 from metamarl.statistics import Estimate, mean_interval, ratio_interval
 
-COLUMNS = ["seed", "task", "arm", "iterations", "seconds", "gap", "converged"]
+COLUMNS = ["seed", "task", "arm", "iterations", "seconds", "gap", "value", "converged"]
 ARMS = ["none", "robust", "average", "last", "oracle"]
 TOL = 0.05
 FILES = ["config.json", "figure.png", "rows.csv", "table.txt", "traces.csv"]
