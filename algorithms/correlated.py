@@ -1,13 +1,17 @@
 """Correlated policies: joint distributions over what all players do at every step and state."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metamarl.algorithms.policy import ROUNDING, JointPolicy
-from metamarl.envs.checks import check_array, check_memory, complaint, said
+from metamarl.algorithms.policy import NEEDED, ROUNDING, JointPolicy
+from metamarl.envs.checks import check_array, check_kind, check_memory, complaint, said
 from metamarl.envs.clock import Nodes
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.table import Table, legal_rows
+
+JOINT = "a CorrelatedPolicy; CorrelatedPolicy.product(game, policy) makes one of a JointPolicy"
 
 
 class CorrelatedPolicy:
@@ -17,13 +21,14 @@ class CorrelatedPolicy:
 
     Args:
         joint: `(H, S, A_1, …, A_n)` in a game with a horizon, else `(S, A_1, …, A_n)`: sums to 1
-            over the joint actions and is 0 on illegal ones.
+            over the joint actions and is 0 on illegal ones. Copied, and read-only from then on.
     """
 
     def __init__(self, joint: ArrayLike) -> None:
         self._dense: NDArray[np.float64] | None = check_array(
             joint, "joint", "CorrelatedPolicy"
         ).copy()
+        self._dense.setflags(write=False)
         self._flat: NDArray[np.float64] | None = None
         self._game: tuple[Nodes, Table, int | None] | None = None
 
@@ -39,11 +44,22 @@ class CorrelatedPolicy:
     @classmethod
     def product(cls, game: MarkovGame, policy: JointPolicy) -> "CorrelatedPolicy":
         """The correlated policy in which the players draw independently."""
-        flat, nodes = policy.flat(game, "CorrelatedPolicy.product"), game.nodes
+        flat, nodes = flat_of_joint(game, policy, "CorrelatedPolicy.product"), game.nodes
         joint = np.ones(int(nodes.joints[-1]))
         for i in range(game.n_players):
             joint *= flat[_owners(game.table, nodes, i)]
         return cls.from_flat(game, joint)
+
+    def __repr__(self) -> str:
+        return f"CorrelatedPolicy(shape={self._shape()})"
+
+    def _shape(self) -> tuple[int, ...]:
+        if self._game is None:
+            assert self._dense is not None
+            return self._dense.shape
+        _, table, horizon = self._game
+        shape = (table.n_states, *(mask.shape[1] for mask in table.legal))
+        return shape if horizon is None else (horizon, *shape)
 
     @property
     def joint(self) -> NDArray[np.float64]:
@@ -65,13 +81,15 @@ class CorrelatedPolicy:
             self._dense = array.reshape(steps, *shape)
             if horizon is None:
                 self._dense = self._dense[0]
+            self._dense.setflags(write=False)
         return self._dense
 
     def flat(self, game: MarkovGame, where: str = "CorrelatedPolicy") -> NDArray[np.float64]:
         """The probabilities at the nodes of `game`, in the order of `game.nodes.joints`.
 
-        Raises ValueError where the policy does not fit the game.
+        Raises TypeError where it is no game, ValueError where the policy does not fit it.
         """
+        check_kind(game, MarkovGame, "game", where, "a MarkovGame")
         if self._flat is not None and self._game is not None and self._game[0] is game.nodes:
             return self._flat
         wanted: tuple[int, ...] = (game.n_states, *game.n_actions)
@@ -111,6 +129,20 @@ class CorrelatedPolicy:
         table = self.joint if step is None else self.joint[step]
         drawn = int(rng.choice(table[state].size, p=table[state].ravel()))
         return tuple(int(a) for a in np.unravel_index(drawn, table[state].shape))
+
+
+def flat_of_joint(game: Any, policy: Any, where: str) -> NDArray[np.float64]:
+    """`policy.flat(game)`, or TypeError where they are no game and no JointPolicy."""
+    check_kind(game, MarkovGame, "game", where, "a MarkovGame")
+    check_kind(policy, JointPolicy, "policy", where, NEEDED)
+    return policy.flat(game, where)
+
+
+def flat_of_correlated(game: Any, correlated: Any, where: str) -> NDArray[np.float64]:
+    """`correlated.flat(game)`, or TypeError where they are no game and no CorrelatedPolicy."""
+    check_kind(game, MarkovGame, "game", where, "a MarkovGame")
+    check_kind(correlated, CorrelatedPolicy, "correlated", where, JOINT)
+    return correlated.flat(game, where)
 
 
 def _places(table: Table, nodes: Nodes) -> tuple[NDArray[np.intp], ...]:

@@ -1,15 +1,17 @@
 """Joint policies: what every player does at every step and state."""
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metamarl.envs.checks import check_array, check_memory, complaint, said
+from metamarl.envs.checks import check_array, check_kind, check_memory, complaint, said
 from metamarl.envs.clock import Nodes
 from metamarl.envs.game import MarkovGame
 
 ROUNDING = 1e-6
+NEEDED = "a JointPolicy; JointPolicy(arrays) makes one of arrays"
 
 
 class JointPolicy:
@@ -17,6 +19,7 @@ class JointPolicy:
 
     `policy[i]` is player i's array: `(H, S, A_i)` in a game with a horizon, else `(S, A_i)`. Rows
     sum to 1 and are 0 on illegal actions; (step, state) pairs that cannot be reached are uniform.
+    Arrays are read-only: change a copy, and make a policy of it.
 
     Args:
         arrays: one array per player.
@@ -29,12 +32,16 @@ class JointPolicy:
             check_array(array, f"arrays[{i}]", "JointPolicy").copy()
             for i, array in enumerate(arrays)
         ]
+        for array in self._dense:
+            assert array is not None
+            array.setflags(write=False)
         self._flat: NDArray[np.float64] | None = None
         self._game: tuple[Nodes, tuple[NDArray[np.bool_], ...], int | None] | None = None
 
     @classmethod
     def uniform(cls, game: MarkovGame) -> "JointPolicy":
         """Every player plays every legal action with equal probability."""
+        check_kind(game, MarkovGame, "game", "JointPolicy.uniform", "a MarkovGame")
         counts = game.table.counts[game.nodes.states].T
         return cls.from_flat(game, np.repeat(1.0 / counts.ravel(), counts.ravel()))
 
@@ -54,10 +61,24 @@ class JointPolicy:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, player: int) -> NDArray[np.float64]:
+        player, n = operator.index(player), len(self)
+        if not -n <= player < n:
+            raise IndexError(complaint("player", "JointPolicy", f"below {n}", player))
+        player %= n
         array = self._dense[player]
         if array is None:
-            array = self._dense[player] = self._build(range(len(self))[player])
+            array = self._dense[player] = self._build(player)
+            array.setflags(write=False)
         return array
+
+    def __repr__(self) -> str:
+        return f"JointPolicy(n_players={len(self)}, shapes={self._shapes()})"
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        if self._game is None:
+            return [array.shape for array in self]
+        _, legal, horizon = self._game
+        return [mask.shape if horizon is None else (horizon, *mask.shape) for mask in legal]
 
     def _build(self, player: int) -> NDArray[np.float64]:
         assert self._game is not None
@@ -75,8 +96,9 @@ class JointPolicy:
     def flat(self, game: MarkovGame, where: str = "JointPolicy") -> NDArray[np.float64]:
         """The probabilities at the nodes of `game`, in the order of `game.nodes.slots`.
 
-        Raises ValueError where the policy does not fit the game.
+        Raises TypeError where it is no game, ValueError where the policy does not fit it.
         """
+        check_kind(game, MarkovGame, "game", where, "a MarkovGame")
         if self._flat is not None and self._game is not None and self._game[0] is game.nodes:
             return self._flat
         if len(self) != game.n_players:

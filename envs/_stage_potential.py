@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.envs.checks import check_array, complaint, said
+from metamarl.envs.checks import FINITE, LARGEST, check_array, complaint, said
 from metamarl.envs.clock import at_rest
 from metamarl.envs.table import Table, name_row
 
@@ -144,10 +144,10 @@ def check_potential(
     if rows.shape not in ((R,), ((horizon or 1) * R,)):
         must = f"{R} rows, or as many per step"
         raise ValueError(complaint("potential", WHERE, must, said(f"shape {rows.shape}")))
-    bad = np.flatnonzero(~np.isfinite(rows))
+    bad = np.flatnonzero(~(np.abs(rows) <= LARGEST))
     if len(bad):
         got = said(f"{rows[bad[0]]} in {name_row(table.legal, table.rows, int(bad[0]))}")
-        raise ValueError(complaint("potential", WHERE, "finite numbers", got))
+        raise ValueError(complaint("potential", WHERE, FINITE, got))
     steps = max(len(rows), table.reward.shape[1]) // R
     least = ROUNDING * float(np.abs(table.reward).max())
     for shape, stages, places in _blocks(table, steps):

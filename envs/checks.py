@@ -2,12 +2,15 @@
 
 import difflib
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+LARGEST = 1e150  # of rewards: sums and squares stay finite
+FINITE = "finite numbers of at most 1e150"
 
 
 def complaint(name: str, where: str, must: str, got: object) -> str:
@@ -18,8 +21,13 @@ def complaint(name: str, where: str, must: str, got: object) -> str:
 def _short(got: object) -> str:
     if isinstance(got, np.ndarray):
         return f"an array of shape {got.shape} and type {got.dtype}"
-    text = str(got) if isinstance(got, _Said) else " ".join(repr(got).split())
-    return text if len(text) <= 160 else text[:157] + "..."
+    return shorten(str(got) if isinstance(got, _Said) else repr(got))
+
+
+def shorten(text: str, width: int = 160) -> str:
+    """Return `text` on one line, cut to `width` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 class _Said(str):
@@ -27,6 +35,12 @@ class _Said(str):
 
 
 said = _Said
+
+
+def check_kind(value: Any, kind: type | tuple[type, ...], name: str, where: str, must: str) -> None:
+    """Raise TypeError where `value` is no `kind`, which `must` puts into words."""
+    if not isinstance(value, kind):
+        raise TypeError(complaint(name, where, must, value))
 
 
 def check_integer(value: Any, name: str, where: str, minimum: int = 1) -> int:
@@ -101,7 +115,7 @@ def check_memory(needed: float, what: str) -> None:
     if needed > free:
         raise ValueError(
             f"{what} needs about {needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB "
-            "are available. Make the game smaller, or give it as a sparse matrix."
+            "are available. Make the game smaller."
         )
 
 
@@ -169,19 +183,38 @@ def check_array(value: Any, name: str, where: str) -> NDArray[np.float64]:
 
 
 def check_names(
-    states: Sequence[Hashable] | None,
-    actions: Sequence[Sequence[str]] | None,
-    n_states: int,
-    n_actions: Sequence[int],
-    where: str = "MarkovGame",
+    name: Any, states: Any, actions: Any, board: Any, legal: Sequence[NDArray[np.bool_]]
 ) -> None:
-    """Raise ValueError where there are not as many names as states, and as actions of a player."""
-    if states is not None and len(states) != n_states:
-        got = said(f"{len(states)} names")
-        raise ValueError(complaint("states", where, f"names of the {n_states} states", got))
-    if actions is not None and [len(names) for names in actions] != list(n_actions):
-        got = said(f"{[len(names) for names in actions]}")
-        raise ValueError(complaint("actions", where, f"{n_actions} names, player by player", got))
+    """Raise where these do not name a game, its states and actions, or draw its states."""
+    where, n_states, n_actions = "MarkovGame", len(legal[0]), [mask.shape[1] for mask in legal]
+    check_kind(name, str, "name", where, "a string")
+    if states is not None:
+        must = f"names of the {n_states} states, all of them hashable"
+        if not _has_length(states):
+            raise TypeError(complaint("states", where, must, states))
+        if len(states) != n_states:
+            raise ValueError(complaint("states", where, must, said(f"{len(states)} names")))
+        try:
+            for state in states if isinstance(states, (list, tuple, np.ndarray)) else ():
+                hash(state)
+        except TypeError:
+            raise TypeError(complaint("states", where, must, state)) from None
+    if actions is not None:
+        must = f"{n_actions} names, player by player"
+        if not _has_length(actions) or not all(map(_has_length, actions)):
+            raise TypeError(complaint("actions", where, must, actions))
+        if [len(names) for names in actions] != list(n_actions):
+            got = said(f"{[len(names) for names in actions]}")
+            raise ValueError(complaint("actions", where, must, got))
+    if board is not None and not callable(board):
+        raise TypeError(complaint("board", where, "a function of a state's name, or None", board))
+
+
+def _has_length(value: Any) -> bool:
+    """Whether it is a sequence in the widest sense: also text, and arrays."""
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__")
 
 
 def _is_sequence(value: Any) -> bool:

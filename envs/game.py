@@ -161,7 +161,7 @@ class MarkovGame:
                 "here play can go on for ever"
             )
             raise ValueError(complaint("horizon", WHERE, must, None))
-        check_names(states, actions, n_states, [mask.shape[1] for mask in table.legal])
+        check_names(name, states, actions, board, table.legal)
         self.name = name
         self.table = table
         self.initial = _check_initial(initial, n_states)

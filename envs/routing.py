@@ -24,7 +24,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from metamarl.envs.checks import check_integer, check_real, check_reals, complaint
+from metamarl.envs.checks import LARGEST, check_integer, check_real, check_reals, complaint
 from metamarl.envs.congestion import check_size, joint_choices
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.registry import register
@@ -37,10 +37,10 @@ WHERE = "routing"
 def _check_roads(
     free: Sequence[float], slope: Sequence[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    free = check_reals(free, "free", WHERE, minimum=0.0)
+    free = check_reals(free, "free", WHERE, None, 0.0, LARGEST)
     if len(free) < 2:
         raise ValueError(complaint("free", WHERE, "numbers for two roads or more", free))
-    return free, check_reals(slope, "slope", WHERE, len(free), 0.0)
+    return free, check_reals(slope, "slope", WHERE, len(free), 0.0, LARGEST)
 
 
 def _vary(
@@ -134,7 +134,7 @@ def _delays(
     """`(S, m, n)` delay of every road with 1, …, n drivers on it."""
     drivers = check_integer(drivers, "drivers", WHERE)
     free, slope = _check_roads(free, slope)
-    severity = check_real(severity, "severity", WHERE, 1.0)
+    severity = check_real(severity, "severity", WHERE, 1.0, LARGEST)
     roads = len(free)
     check_size(drivers, roads, roads + 1, f"Routing with {drivers} drivers on {roads} roads")
     delays = np.array(free)[:, None] + np.outer(slope, np.arange(1, drivers + 1))

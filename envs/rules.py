@@ -8,11 +8,23 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from metamarl.envs.checks import check_integer, check_memory, check_reals, complaint, said
+from metamarl.envs.checks import (
+    FINITE,
+    LARGEST,
+    check_choice,
+    check_integer,
+    check_kind,
+    check_memory,
+    check_reals,
+    complaint,
+    said,
+    shorten,
+)
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.table import ROUNDING, build_table
 
 WHERE = "from_rules"
+OPTIONS = ("horizon", "discount", "name", "actions", "board")
 Outcome = tuple[float, Hashable, Sequence[float]]
 
 
@@ -36,9 +48,16 @@ def from_rules(
         The game, whose `states` are the names in the order they were found.
 
     Raises:
-        ValueError: a player has no legal action, outcomes are no distribution, the states do not
-            fit into memory, or what `MarkovGame` raises. The message names the state.
+        TypeError, ValueError: a player has no legal action, outcomes are no distribution, rewards
+            are no finite numbers of at most 1e150, the states do not fit into memory, or what
+            `MarkovGame` raises. The message names the state.
     """
+    for option in options:
+        check_choice(option, "options", WHERE, OPTIONS)
+    for name, function in (("legal", legal), ("step", step)):
+        if not callable(function):
+            raise TypeError(complaint(name, WHERE, "a function", function))
+    check_kind(n_actions, Iterable, "n_actions", WHERE, "one integer for each player")
     n_actions = [check_integer(k, f"n_actions[{i}]", WHERE) for i, k in enumerate(n_actions)]
     n = len(n_actions)
     if n == 0:
@@ -54,18 +73,11 @@ def from_rules(
     for k, state in enumerate(names):  # grows while it is walked
         if k % 65536 == 65535:
             check_memory(500.0 * len(names), f"Enumerating the game beyond {len(names)} states")
-        options_here = [[*actions] for actions in legal(state)]
-        _check_choices(options_here, n_actions, state)
+        options_here = _check_choices(legal(state), n_actions, state)
         choices.append(options_here)
         for joint in itertools.product(*options_here):
             expected, total = [0.0] * n, 0.0
-            for probability, following, reward in step(state, joint):
-                if probability == 0.0:
-                    continue
-                if len(reward) != n:
-                    got = said(f"{len(reward)} in state {state!r}, joint action {joint}")
-                    must = f"a function whose outcomes hold {n} rewards"
-                    raise ValueError(complaint("step", WHERE, must, got))
+            for probability, following, reward in _check_outcomes(step, state, joint, n):
                 total += probability
                 target = index.setdefault(following, len(names))
                 if target == len(names):
@@ -100,16 +112,61 @@ def _check_start(start: Mapping[Any, float]) -> None:
         raise ValueError(complaint("start", WHERE, must, start))
 
 
-def _check_choices(choices: list[list[int]], n_actions: Sequence[int], state: object) -> None:
-    fine = [
-        mine
-        and all(isinstance(action, Integral) for action in mine)
-        and (mine == sorted(set(mine)) and mine[0] >= 0 and mine[-1] < k)
-        for mine, k in zip(choices, n_actions, strict=False)
-    ]
-    if len(choices) != len(n_actions) or not all(fine):
+def _check_choices(given: Any, n_actions: Sequence[int], state: object) -> list[list[int]]:
+    fine = isinstance(given, Iterable)
+    choices = [[*a] if isinstance(a, Iterable) else a for a in given] if fine else given
+    fine = fine and len(choices) == len(n_actions)
+    for mine, k in zip(choices, n_actions, strict=True) if fine else ():
+        fine = fine and (
+            isinstance(mine, list)
+            and len(mine) > 0
+            and all(isinstance(action, Integral) for action in mine)
+            and (mine == sorted(set(mine)) and mine[0] >= 0 and mine[-1] < k)
+        )
+    if not fine:
         must = (
             f"one increasing list of actions, at least one and below {[*n_actions]}, for each of "
             f"the {len(n_actions)} players"
         )
-        raise ValueError(complaint("legal", WHERE, must, said(f"{choices} in state {state!r}")))
+        got = said(f"{shorten(repr(choices), 80)} in state {state!r}")
+        error = ValueError if isinstance(choices, list) else TypeError
+        raise error(complaint("legal", WHERE, must, got))
+    return choices
+
+
+def _check_outcomes(
+    step: Callable[[Any, tuple[int, ...]], Iterable[Outcome]],
+    state: object,
+    joint: tuple[int, ...],
+    n: int,
+) -> list[tuple[float, Any, list[float]]]:
+    """The outcomes that have a probability, each of them checked."""
+    must = (
+        f"a function whose outcomes are a probability, a hashable next state, and {n} rewards, "
+        f"which are {FINITE}"
+    )
+    given, kept = step(state, joint), []
+    if not isinstance(given, Iterable):
+        raise TypeError(complaint("step", WHERE, must, _at(given, state, joint)))
+    for outcome in given:
+        error: type[Exception] = ValueError
+        try:
+            probability, following, reward = outcome
+            if probability == 0.0:
+                continue
+            hash(following)
+            pay = [1.0 * reward[i] for i in range(n)]
+            fine = 0.0 < probability < np.inf and len(reward) == n
+            fine = fine and all(-LARGEST <= number <= LARGEST for number in pay)
+        except TypeError:
+            fine, error = False, TypeError
+        except (ValueError, LookupError, ArithmeticError):
+            fine = False
+        if not fine:
+            raise error(complaint("step", WHERE, must, _at(outcome, state, joint)))
+        kept.append((probability, following, pay))
+    return kept
+
+
+def _at(got: object, state: object, joint: tuple[int, ...]) -> str:
+    return said(f"{shorten(repr(got), 80)} in state {state!r}, joint action {joint}")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from metamarl.envs.checks import check_integer, check_real, check_reals, complaint
+from metamarl.envs.checks import LARGEST, check_integer, check_real, check_reals, complaint
 from metamarl.envs.congestion import check_size, joint_choices
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.registry import register
@@ -32,7 +32,7 @@ WHERE = "safe-distancing"
 
 
 def _check_weights(weights: Sequence[float]) -> tuple[float, ...]:
-    found = check_reals(weights, "weights", WHERE, minimum=0.0)
+    found = check_reals(weights, "weights", WHERE, None, 0.0, LARGEST)
     if len(found) < 2:
         raise ValueError(complaint("weights", WHERE, "numbers for two facilities or more", weights))
     return found

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from metamarl.envs.checks import check_integer, check_real, complaint
+from metamarl.envs.checks import LARGEST, check_integer, check_real, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.registry import register
 from metamarl.envs.repeated import check_size, repeated_game, two_choices
@@ -32,8 +32,10 @@ ACTIONS = ("stag", "hare")
 
 
 def _check(stag: float, hare: float, alone: float) -> tuple[float, float, float]:
-    alone = check_real(alone, "alone", WHERE)
-    hare, stag = check_real(hare, "hare", WHERE), check_real(stag, "stag", WHERE)
+    stag, hare, alone = (
+        check_real(pay, name, WHERE, -LARGEST, LARGEST)
+        for pay, name in ((stag, "stag"), (hare, "hare"), (alone, "alone"))
+    )
     if not hare > alone:
         must = f"above 'alone', which is {alone:g}"
         raise ValueError(complaint("hare", WHERE, must, hare))

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from metamarl.envs.checks import complaint, said
+from metamarl.envs.checks import FINITE, LARGEST, complaint, said
 
 WHERE = "MarkovGame"
 ROUNDING = 1e-6  # how far a row of probabilities may be from 1; rows are normalised afterwards
@@ -80,8 +80,8 @@ def build_table(
 ) -> Table:
     """Table from rows in the order above: `reward` `(n, T·R)`, `transition` `(T·R, S)`.
 
-    Raises ValueError where a row is not a probability distribution or a reward is not finite; the
-    message names the state and the joint action.
+    Raises ValueError where a row is not a probability distribution, or a reward is not finite or
+    above 1e150; the message names the state and the joint action.
     """
     counts = np.stack([mask.sum(1) for mask in legal], axis=1).astype(np.int64)
     rows = np.concatenate([[0], np.cumsum(counts.prod(1))])
@@ -130,11 +130,11 @@ def name_row(legal: tuple[NDArray[np.bool_], ...], rows: NDArray[np.int64], row:
 def _check_rewards(
     legal: tuple[NDArray[np.bool_], ...], rows: NDArray[np.int64], reward: NDArray[np.float64]
 ) -> None:
-    bad = np.argwhere(~np.isfinite(reward))
+    bad = np.argwhere(~((reward >= -LARGEST) & (reward <= LARGEST)))  # NaN too
     if len(bad):
         player, row = bad[0]
         got = said(f"{reward[player, row]} for player {player} in {name_row(legal, rows, row)}")
-        raise ValueError(complaint("reward", WHERE, "finite numbers", got))
+        raise ValueError(complaint("reward", WHERE, FINITE, got))
 
 
 def _check_probabilities(

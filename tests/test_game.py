@@ -84,6 +84,11 @@ REFUSED = [
      "transition", ["step 3, state 1, joint action (0, 2)"]),
     ("NaN reward", {"reward": put(R, (1, 0, 1, 2), np.nan)}, "reward",
      ["nan", "player 1", "state 0, joint action (1, 2)"]),
+    ("a reward beyond sums", {"reward": put(R, (0, 1, 0, 0), 1e151)}, "reward",
+     ["at most 1e150", "1e+151", "player 0", "state 1, joint action (0, 0)"]),
+    ("a loss beyond sums", {"reward": put(R, (0, 1, 0, 0), -1e308)}, "reward", ["at most 1e150"]),
+    ("a potential beyond sums", {"potential": np.full((2, 2, 3), 1e308)}, "potential",
+     ["at most 1e150"]),
     ("infinite reward", {"reward": put(R, (0, 1, 0, 0), -np.inf)}, "reward",
      ["-inf", "player 0", "state 1, joint action (0, 0)"]),
     ("NaN reward at a step", {"reward": put(RT, (1, 2, 1, 0, 2), np.nan), "horizon": 4}, "reward",
@@ -181,6 +186,15 @@ WRONG_TYPES = [
     ("legal without players", {"legal": True}, "legal"),
     ("initial in words", {"initial": ["a", "b"]}, "initial"),
     ("ragged initial", {"initial": [[0.5], 0.5]}, "initial"),
+    ("states in numbers", {"states": 5}, "states"),
+    ("states without order", {"states": {"a", "b"}}, "states"),
+    ("lists as states", {"states": [[1], [2]]}, "states"),
+    ("arrays as states", {"states": np.ones((2, 2))}, "states"),
+    ("a number of actions", {"actions": 3}, "actions"),
+    ("numbers of actions", {"actions": [2, 3]}, "actions"),
+    ("a number as name", {"name": 5}, "name"),
+    ("no name", {"name": None}, "name"),
+    ("a board that does not draw", {"board": 5}, "board"),
 ]  # fmt: skip
 
 
@@ -237,7 +251,8 @@ def test_dense_is_refused_where_it_would_not_fit():
         step=lambda *_: [(1.0, "end", (0.0, 0.0))],
         n_actions=(10**6, 10**6),
     )
-    with pytest.raises(ValueError, match=r"^The dense game needs about .* GiB of memory"):
+    message = r"^The dense game needs about .* GiB of memory, .* Make the game smaller\.$"
+    with pytest.raises(ValueError, match=message):
         game.dense()
 
 
@@ -612,7 +627,7 @@ def test_kind():
     one_third = np.stack([R[0] / 3 * 3, -R[0]])  # apart by rounding
     assert MarkovGame(P, one_third, horizon=2).kind == "zero-sum"
     assert MarkovGame(P, put(zero_sum, (0, 1, 1, 2), 5.0), horizon=2).kind == "general-sum"
-    for unit in (1e-300, 1e-13, 1e13, 1e300):  # whatever rewards are measured in
+    for unit in (1e-300, 1e-13, 1e13, 1e149):  # whatever rewards are measured in
         assert MarkovGame(P, unit * R, horizon=2).kind == "general-sum"
         assert MarkovGame(P, unit * zero_sum, horizon=2).kind == "zero-sum"
     assert MarkovGame(P, 0 * R, horizon=2).kind == "zero-sum"

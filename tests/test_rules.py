@@ -135,17 +135,30 @@ REFUSED = {
     ),
     "a negative outcome": (
         {"step": lambda *_: [(1.5, "go", (0.0, 0.0)), (-0.5, "stop", (0.0, 0.0))]},
-        "transition", ["between 0 and 1", "state 0, joint action (0, 0)"],
+        "step", ["a probability", "-0.5", "state 'go', joint action (0, 0)"],
     ),
     "a reward that is NaN": (
         {"step": lambda *_: [(1.0, "go", (0.0, float("nan")))]},
-        "reward", ["player 1", "state 0, joint action (0, 0)"],
+        "step", ["finite", "(0.0, nan)", "state 'go', joint action (0, 0)"],
     ),
     "one reward": (
         {"step": lambda *_: [(1.0, "go", (0.0,))]},
         "step", ["2 rewards", "state 'go', joint action (0, 0)"],
     ),
     "three rewards": ({"step": lambda *_: [(1.0, "go", (0.0,) * 3)]}, "step", ["2 rewards"]),
+    "a reward beyond sums": (
+        {"step": lambda *_: [(1.0, "go", (0.0, -1e151))]}, "step", ["at most 1e150", "'go'"],
+    ),
+    "no rewards": (
+        {"step": lambda *_: [(1.0, "go")]},
+        "step", ["(1.0, 'go') in state 'go', joint action (0, 0)"],
+    ),
+    "rewards by name": ({"step": lambda *_: [(1.0, "go", {"a": 0, "b": 0})]}, "step", ["'go'"]),
+    "actions of nobody": ({"legal": lambda _: [None, [0]]}, "legal", ["None", "'go'"]),
+    "an unknown option": (
+        {"horizn": 2}, "options", ["from_rules", "discount, name", "'horizon'", "'horizn'"],
+    ),
+    "states among the options": ({"states": ["go"]}, "options", ["from_rules", "'states'"]),
     "no start": ({"start": {}}, "start", ["not empty"]),
     "a start below 1": ({"start": {"go": 0.5}}, "start", ["sum to 1", "0.5"]),
     "a negative start": ({"start": {"go": 1.5, "stop": -0.5}}, "start", ["-0.5"]),
@@ -170,18 +183,52 @@ def test_refusals_name_the_state(changes, parameter, words):
     assert "\n" not in str(caught.value)
 
 
+WRONG_TYPES = {
+    "legal is no function": ({"legal": 5}, "legal", "Got 5"),
+    "legal returns nothing": ({"legal": lambda _: None}, "legal", "None in state 'go'"),
+    "step is no function": ({"step": None}, "step", "Got None"),
+    "step returns nothing": ({"step": lambda *_: None}, "step", "None in state 'go', joint action"),
+    "a number of actions": ({"n_actions": 5}, "n_actions", "one integer for each player"),
+    "an outcome that is a number": ({"step": lambda *_: [1.0]}, "step", "1.0 in state 'go'"),
+    "a single reward": ({"step": lambda *_: [(1.0, "go", 3.0)]}, "step", "'go', 3.0) in state"),
+    "text as rewards": ({"step": lambda *_: [(1.0, "go", "ab")]}, "step", "'ab') in state 'go'"),
+    "text as a reward": ({"step": lambda *_: [(1.0, "go", (0, "b"))]}, "step", "in state 'go'"),
+    "text as a probability": ({"step": lambda *_: [("1", "go", (0, 0))]}, "step", "in state 'go'"),
+    "a list as a state": (
+        {"step": lambda *_: [(1.0, ["go"], (0, 0))]}, "step", "['go'], (0, 0)) in state 'go'",
+    ),
+    "a long state": (
+        {"step": lambda *_: [(1.0, ["go" * 200], (0, 0))]}, "step", "... in state 'go', joint",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "parameter", "words"), WRONG_TYPES.values(), ids=WRONG_TYPES)
+def test_wrong_types_name_the_state(changes, parameter, words):
+    with pytest.raises(TypeError, match=rf"^The '{parameter}' parameter of from_rules") as caught:
+        from_rules(**{**RULES, **changes})
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(" instead.")
+
+
 @pytest.mark.parametrize("start", [None, ["go"], "go"])
 def test_the_start_is_a_mapping(start):
     with pytest.raises(TypeError, match="'start' parameter of from_rules must be a mapping"):
         from_rules(**{**RULES, "start": start})
 
 
-def test_errors_of_the_rules_come_through():
+@pytest.mark.parametrize("error", [KeyError, TypeError, ValueError])
+def test_errors_of_the_rules_come_through(error):
     def broken(*_):
-        raise KeyError("mine")
+        raise error("mine")
 
-    with pytest.raises(KeyError, match="mine"):
-        from_rules(**{**RULES, "step": broken})
+    def broken_later(*_):
+        yield (0.5, "go", (0.0, 0.0))
+        raise error("mine")
+
+    for changes in ({"step": broken}, {"step": broken_later}, {"legal": broken}):
+        with pytest.raises(error, match="mine"):
+            from_rules(**{**RULES, **changes})
 
 
 def test_rules_without_end_are_stopped_by_memory(monkeypatch):
