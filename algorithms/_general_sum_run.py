@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from metamarl.algorithms import _general_sum as kernels
 from metamarl.algorithms._stages import StagedRun
-from metamarl.algorithms.evaluation import Evaluator, effective_horizon
+from metamarl.algorithms.evaluation import effective_horizon
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.envs.game import MarkovGame
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _policy_gradient as kernels
-from metamarl.algorithms.evaluation import Evaluator, expected_duration
+from metamarl.algorithms.evaluator import Evaluator, expected_duration
 from metamarl.algorithms.solver import AbstractRun
 from metamarl.envs.clock import at_rest
 from metamarl.envs.game import MarkovGame

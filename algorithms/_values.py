@@ -172,18 +172,20 @@ def fix_others(
 
 @njit(**JIT)
 def iterate(
-    first, pay, heads, tails, weights, discount, duration, accuracy, sweeps, values, choice
+    first, pay, heads, tails, weights, discount, duration, accuracy, sweeps, most, values, choice
 ):
     """Solve a decision problem by modified policy iteration; return the error's bound.
 
     `duration` bounds the expected (discounted) number of steps to come, so that a Bellman residual
     of δ means an error of at most δ·duration (Puterman 1994, Theorem 6.3.1, in its weighted form).
     `values` (S,) is the start and the result, `choice` (S,) the maximising entries' positions.
-    Stops at an error of `accuracy`, or where rounding allows no less.
+    Stops at an error of `accuracy`, or where rounding allows no less, or after `most` improvements
+    of the policy, each followed by at most `sweeps` evaluations of it.
     """
     S = len(values)
     fresh = np.empty(S)
-    while True:
+    error = np.inf
+    for _ in range(most):
         residual, largest = 0.0, 0.0
         for s in range(S):
             best, where = -np.inf, 0
@@ -213,3 +215,4 @@ def iterate(
                 values[s] = q
             if change <= 0.1 * accuracy / duration:
                 break
+    return error

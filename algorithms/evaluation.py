@@ -16,21 +16,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.algorithms import _swap_values, _values
-from metamarl.algorithms.correlated import CorrelatedPolicy
+from metamarl.algorithms.correlated import CorrelatedPolicy, flat_of_correlated, flat_of_joint
+from metamarl.algorithms.evaluator import Evaluator, expected_duration
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs.checks import check_integer, complaint
-from metamarl.envs.clock import at_rest
 from metamarl.envs.game import MarkovGame
-
-EXACT = 1e-13  # relative accuracy of iterated values
-NOTHING = np.zeros(0, np.int64)
 
 
 def evaluate(game: MarkovGame, policy: JointPolicy | CorrelatedPolicy) -> NDArray[np.float64]:
     """`(n,)` value of every player from `game.initial` when all follow `policy`."""
-    flat, judge = policy.flat(game, "evaluate"), Evaluator(game)
     correlated = isinstance(policy, CorrelatedPolicy)
+    flat = (flat_of_correlated if correlated else flat_of_joint)(game, policy, "evaluate")
+    judge = Evaluator(game)
     players = range(1 if game.kind == "zero-sum" else game.n_players)
     values = [judge.value(flat, i, respond=False, correlated=correlated) for i in players]
     return np.array([values[0], -values[0]] if game.kind == "zero-sum" else values)
@@ -38,7 +35,8 @@ def evaluate(game: MarkovGame, policy: JointPolicy | CorrelatedPolicy) -> NDArra
 
 def nash_gap(game: MarkovGame, policy: JointPolicy) -> float:
     """Return the Nash gap of `policy` from `game.initial` (zero-sum games: the duality gap)."""
-    return Evaluator(game).nash_gap(policy.flat(game, "nash_gap"))
+    flat = flat_of_joint(game, policy, "nash_gap")
+    return Evaluator(game).nash_gap(flat)
 
 
 def cce_gap(game: MarkovGame, correlated: CorrelatedPolicy) -> float:
@@ -47,7 +45,8 @@ def cce_gap(game: MarkovGame, correlated: CorrelatedPolicy) -> float:
     The largest gain of a player who ignores what it is told, at every step, and plays its best
     response to the others' part of the joint policy; 0 at a coarse correlated equilibrium.
     """
-    return Evaluator(game).cce_gap(correlated.flat(game, "cce_gap"))
+    flat = flat_of_correlated(game, correlated, "cce_gap")
+    return Evaluator(game).cce_gap(flat)
 
 
 def ce_gap(game: MarkovGame, correlated: CorrelatedPolicy) -> float:
@@ -56,7 +55,8 @@ def ce_gap(game: MarkovGame, correlated: CorrelatedPolicy) -> float:
     The largest gain of a player who, at every step, hears what it is told and plays its best answer
     to that instead; 0 at a correlated equilibrium. At least the coarse correlated gap.
     """
-    return Evaluator(game).ce_gap(correlated.flat(game, "ce_gap"))
+    flat = flat_of_correlated(game, correlated, "ce_gap")
+    return Evaluator(game).ce_gap(flat)
 
 
 def best_response(
@@ -68,16 +68,17 @@ def best_response(
         The value, and a deterministic policy shaped like `policy[player]`: `(H, S, A_i)` with a
         horizon, else `(S, A_i)`. It is optimal at every node, not only along the way.
     """
+    flat = flat_of_joint(game, policy, "best_response").copy()
     player = check_integer(player, "player", "best_response", 0)
     if player >= game.n_players:
         must = f"below the number of players, {game.n_players}"
         raise ValueError(complaint("player", "best_response", must, player))
-    judge, flat = Evaluator(game), policy.flat(game, "best_response").copy()
+    judge = Evaluator(game)
     value = judge.value(flat, player, respond=True)
     slots = game.nodes.slots[player]
     flat[slots[0] : slots[-1]] = 0.0
     flat[slots[:-1] + judge.choice] = 1.0
-    return value, JointPolicy.from_flat(game, flat)[player]
+    return value, JointPolicy.from_flat(game, flat)[player].copy()
 
 
 def effective_horizon(game: MarkovGame) -> int:
@@ -91,153 +92,3 @@ def effective_horizon(game: MarkovGame) -> int:
     if not game.nodes.cyclic:
         return max(1, game.nodes.n_groups - 1)
     return max(1, math.ceil(expected_duration(game) - 1e-9))
-
-
-def expected_duration(game: MarkovGame) -> float:
-    """Bound the expected discounted number of steps of a game without a horizon, however played."""
-    if game.discount < 1:
-        return 1.0 / (1.0 - game.discount)
-    table = game.table
-    moving = np.ones(table.n_rows)
-    moving[np.repeat(at_rest(table), np.diff(table.rows))] = 0.0
-    values, choice = np.zeros(game.n_states), np.zeros(game.n_states, np.int64)
-    # A residual of δ < 1 leaves at least (1 - δ) of the duration: the bound below holds.
-    slack = 1e-6
-    _values.iterate(
-        table.rows, moving, table.indptr, table.indices, table.probabilities,
-        1.0, 1.0, slack, 100, values, choice,
-    )  # fmt: skip
-    return float(values.max()) / (1.0 - slack)
-
-
-class Evaluator:
-    """Evaluates many flat policies of one game; iterated values start from the last ones.
-
-    Args:
-        game: the game.
-        accuracy: absolute error allowed to values of cyclic games; rounding error if left out.
-            Gaps are bounded from above whatever it is.
-    """
-
-    def __init__(self, game: MarkovGame, accuracy: float | None = None) -> None:
-        self.game = game
-        self.choice = np.zeros(len(game.nodes.states), np.int64)
-        """`(N,)` the last best response: positions among the player's legal actions."""
-        self.values = np.zeros(len(game.nodes.states))
-        """`(N,)` the last values."""
-        self.error = 0.0
-        """Bound of their error."""
-        self._duration = self._accuracy = 0.0
-        if game.nodes.cyclic:
-            table = game.table
-            self._duration = expected_duration(game)
-            scale = float(np.abs(table.reward).max()) * self._duration
-            self._accuracy = EXACT * scale if accuracy is None else max(accuracy, EXACT * scale)
-            entries = int(table.counts.max(1).sum())
-            self._pay = np.empty(entries)
-            self._first = np.empty(game.n_states + 1, np.int64)
-            self._heads = np.empty(entries + 1, np.int64)
-            self._tails = np.empty(len(table.indices), np.int32)
-            self._weights = np.empty(len(table.indices))
-            self._last: dict[tuple[int, bool], NDArray[np.float64]] = {}
-
-    def value(
-        self, flat: NDArray[np.float64], player: int, *, respond: bool, correlated: bool = False
-    ) -> float:
-        """Player's value at `game.initial`, of its best response where `respond`.
-
-        `flat` is a flat joint policy where `correlated`: its best response then is to the others'
-        part of it, without seeing what they are told.
-        """
-        game = self.game
-        joints = game.nodes.joints if correlated else NOTHING
-        if game.nodes.cyclic:
-            self._iterate(flat, player, respond, joints)
-            return float(game.initial @ self.values)  # one group, in the order of the states
-        table, nodes = game.table, game.nodes
-        _values.backward(
-            nodes.states, nodes.groups, nodes.slots, joints, nodes.timed,
-            table.counts, table.rows, table.reward, table.reward_stride,
-            table.indptr, table.indices, table.probabilities, table.transition_stride,
-            game.discount, flat, player, respond, self.values, self.choice,
-        )  # fmt: skip
-        return self._at_start()
-
-    def _at_start(self) -> float:
-        nodes = self.game.nodes
-        start = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
-        return float(self.game.initial[nodes.states[start]] @ self.values[start])
-
-    def _iterate(
-        self, flat: NDArray[np.float64], player: int, respond: bool, joints: NDArray[np.int64]
-    ) -> None:
-        table = self.game.table
-        last = self._last.setdefault((player, respond), np.zeros(self.game.n_states))
-        _values.fix_others(
-            self.game.nodes.slots, joints, table.counts, table.rows, table.reward,
-            table.indptr, table.indices, table.probabilities, flat, player, respond,
-            self._first, self._pay, self._heads, self._tails, self._weights,
-        )  # fmt: skip
-        self.error = _values.iterate(
-            self._first, self._pay, self._heads, self._tails, self._weights,
-            self.game.discount, self._duration, self._accuracy, 30, last, self.choice,
-        )  # fmt: skip
-        self.values = last
-
-    def _swap_value(self, flat: NDArray[np.float64], player: int) -> float:
-        """Player's value at `game.initial` when it swaps what it is told as well as it can."""
-        table, nodes = self.game.table, self.game.nodes
-        self.values = np.zeros(len(nodes.states))
-        self.error = _swap_values.swap(
-            nodes.states, nodes.groups, nodes.joints, nodes.timed,
-            table.counts, table.rows, table.reward, table.reward_stride,
-            table.indptr, table.indices, table.probabilities, table.transition_stride,
-            self.game.discount, flat, player, nodes.cyclic, self._duration, self._accuracy,
-            self.values,
-        )  # fmt: skip
-        return self._at_start()
-
-    def nash_gap(self, flat: NDArray[np.float64]) -> float:
-        """Nash gap of a flat policy; never negative."""
-        if self.game.kind != "zero-sum":
-            return self._largest_gain(flat, correlated=False)
-        total = 0.0
-        for i in range(2):
-            total += self.value(flat, i, respond=True) + self.error
-        return max(0.0, total)
-
-    def gap(self, flat: NDArray[np.float64], concept: str) -> float:
-        """The gap that belongs to a solution concept: "nash", "cce" or "ce"."""
-        return {"nash": self.nash_gap, "cce": self.cce_gap, "ce": self.ce_gap}[concept](flat)
-
-    def cce_gap(self, flat: NDArray[np.float64]) -> float:
-        """Coarse correlated gap of a flat joint policy; never negative."""
-        return self._largest_gain(flat, correlated=True)
-
-    def ce_gap(self, flat: NDArray[np.float64]) -> float:
-        """Correlated gap of a flat joint policy; never negative."""
-        return self._largest_gain(flat, correlated=True, swap=True)
-
-    def _largest_gain(
-        self, flat: NDArray[np.float64], *, correlated: bool, swap: bool = False
-    ) -> float:
-        largest = 0.0
-        for i in range(self.game.n_players):
-            value = self.value(flat, i, respond=False, correlated=correlated) - self.error
-            if swap:
-                best = self._swap_value(flat, i)
-            else:
-                best = self.value(flat, i, respond=True, correlated=correlated)
-            largest = max(largest, best + self.error - value)
-        return largest
-
-    def node_gaps(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
-        """`(N,)` what all players together could gain by best responses from every node on."""
-        gains = np.zeros(len(self.game.nodes.states))
-        for i in range(self.game.n_players):
-            self.value(flat, i, respond=True)
-            gains += self.values
-            if self.game.kind != "zero-sum":  # where the values of all players cancel
-                self.value(flat, i, respond=False)
-                gains -= self.values
-        return np.maximum(gains, 0.0)

@@ -1,10 +1,11 @@
 r"""Exact solution of two-player zero-sum Markov games, of one-player and of turn-based ones.
 
 With a horizon or without cycles: backward induction, one simplex per stage game (Shapley 1953).
-With cycles: Shapley iteration $V ← \operatorname{val}(r + γ P V)$, a contraction, sped up by
-Pollatschek & Avi-Itzhak's (1969) step, which evaluates the current minimax policies to the end.
-Such a step is kept only where it lowers the residual $\|\operatorname{val}(r + γ P V) - V\|_∞$,
-so that convergence is Shapley's at worst (after Filar & Tolwinski 1991, simplified).
+With cycles: policy iteration around Shapley's operator $\operatorname{val}(r + γ P V)$. Pollatschek
+& Avi-Itzhak's (1969) step takes the value of both current minimax policies to the end: it is
+Newton's, fast but not safe. From the first one on that does not lower the residual, Hoffman &
+Karp's (1966) takes the value of player 0's best response to player 1's policy: these values fall to
+the solution.
 One player: its best response. Turn-based games of any number of players, with a horizon or without
 cycles: backward induction to a subgame-perfect equilibrium (see `_turn_based_run`).
 """
@@ -16,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms._turn_based_run import TurnBasedRun, state_with_two_movers
-from metamarl.algorithms.evaluation import Evaluator, expected_duration
+from metamarl.algorithms.evaluator import Evaluator, expected_duration
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.envs.checks import complaint, said
 from metamarl.envs.game import MarkovGame
 
+OFTEN = 20  # iterations between measurements of the gap
 ROUNDING = 1e-14  # relative residual at which Shapley iteration has nothing left to do
 
 
@@ -79,8 +81,8 @@ class _Run(AbstractRun):
     def __init__(self, game: MarkovGame, initial: NDArray[np.float64]) -> None:
         self.game, self.flat = game, initial.copy()
         self.values = np.zeros(len(game.nodes.states))
-        self.residual = np.inf
         self.judge: Evaluator | None = None
+        self.residual, self.newton = np.inf, True
         if game.nodes.cyclic:
             self.judge = Evaluator(game)
             scale = float(np.abs(game.table.reward[0]).max()) * expected_duration(game)
@@ -104,22 +106,21 @@ class _Run(AbstractRun):
             self.finished = True
             return 1
         for done in range(1, iterations + 1):
-            before = self.values.copy()
+            before, fell = self.values.copy(), not self.newton
             residual = self._sweep()
-            if residual <= self.enough:
-                self.finished = True
-                return done
-            if residual < self.residual:
-                self.residual, self.safe = residual, self.values.copy()
-                self.judge.value(self.flat, 0, respond=False)
-                self.values = self.judge.values.copy()
-            else:
-                # The evaluated step did not help: go on from the best plain iterate.
-                self.values, self.residual = self.safe, np.inf
-            if np.array_equal(before, self.values):
+            if residual >= self.residual:
+                self.newton = False
+            self.residual = min(residual, self.residual)
+            self.judge.value(self.flat, 0, respond=not self.newton)
+            self.values = self.judge.values.copy()
+            still = float((before - self.values).max()) <= 1e-15 * float(np.abs(before).max())
+            if residual <= self.enough or (fell and still):
                 self.finished = True
                 return done
         return iterations
 
     def policy(self) -> NDArray[np.float64]:
         return self.flat.copy()
+
+    def next_check(self, done: int) -> int:  # noqa: ARG002
+        return OFTEN

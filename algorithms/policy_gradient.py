@@ -51,7 +51,8 @@ from numpy.typing import NDArray
 
 from metamarl.algorithms import _policy_gradient as kernels
 from metamarl.algorithms._policy_gradient_run import AscentRun, PotentialMeter
-from metamarl.algorithms.evaluation import effective_horizon, expected_duration
+from metamarl.algorithms.evaluation import effective_horizon
+from metamarl.algorithms.evaluator import expected_duration
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.envs.checks import check_choice, check_real, complaint, said

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms.correlated import CorrelatedPolicy
-from metamarl.algorithms.evaluation import Evaluator, evaluate
+from metamarl.algorithms.evaluation import evaluate
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import Exact, is_exactly_solvable
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
@@ -126,14 +127,16 @@ def solve(
     return solution
 
 
-def find_solver(solver: str | AbstractSolver, game: MarkovGame | None = None) -> AbstractSolver:
+def find_solver(
+    solver: str | AbstractSolver, game: MarkovGame | None = None, where: str = "solve"
+) -> AbstractSolver:
     """Options object for a solver's name ("auto" needs the game); ValueError for unknown ones."""
     if isinstance(solver, AbstractSolver):
         return solver
     if not isinstance(solver, str):
         must = "a solver's name or an options object"
-        raise TypeError(complaint("solver", "solve", must, solver))
-    check_choice(solver, "solver", "solve", ["auto", *SOLVERS])
+        raise TypeError(complaint("solver", where, must, solver))
+    check_choice(solver, "solver", where, ["auto", *SOLVERS])
     if solver != "auto":
         return SOLVERS[solver]()
     if game is not None and not is_exactly_solvable(game):

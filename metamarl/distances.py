@@ -16,7 +16,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.algorithms.evaluation import best_response, expected_duration
+from metamarl.algorithms.evaluation import best_response
+from metamarl.algorithms.evaluator import expected_duration
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs.checks import check_choice, complaint, said
 from metamarl.envs.game import MarkovGame

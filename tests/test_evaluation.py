@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import string
 
 import numpy as np
@@ -9,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.evaluation import (
-    Evaluator,
     best_response,
+    cce_gap,
+    ce_gap,
     effective_horizon,
     evaluate,
-    expected_duration,
     nash_gap,
 )
+from metamarl.algorithms.evaluator import Evaluator, expected_duration
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs import MarkovGame, make
 
@@ -477,8 +480,13 @@ def test_uniform_policies(kind):
         assert array.shape == (*steps, *mask.shape)
         close(array, np.broadcast_to(mask / mask.sum(1, keepdims=True), array.shape))
     np.testing.assert_array_equal(policy[-1], policy[1])
-    with pytest.raises(IndexError):
-        policy[2]
+    np.testing.assert_array_equal(policy[np.int64(0)], policy[-2])
+    for player in (2, -3):
+        with pytest.raises(IndexError, match="below 2"):
+            policy[player]
+    for player in (slice(0, 1), 1.0, "0", None):
+        with pytest.raises(TypeError):
+            policy[player]
 
 
 @FAST
@@ -594,6 +602,69 @@ def test_policies_own_their_arrays():
     for array in arrays:
         array[...] = 0.0
     np.testing.assert_array_equal(evaluate(game, policy), before)
+
+
+def test_policies_cannot_be_changed():
+    game, arrays = timed_game()
+    uniform, joint = JointPolicy.uniform(game), CorrelatedPolicy.product(game, JointPolicy(arrays))
+    for array in (
+        JointPolicy(arrays)[0],
+        uniform[0],
+        uniform[-1],
+        joint.joint,
+        CorrelatedPolicy(joint.joint).joint,
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 1.0
+    _, answer = best_response(game, uniform, 0)
+    answer[...] = 1.0  # nobody else's
+
+
+def test_policies_say_what_they_are():
+    arguments = random_game("steps", (2, 3))
+    game = MarkovGame(**arguments)
+    policy = JointPolicy.uniform(game)
+    words = "JointPolicy(n_players=2, shapes=[(4, 4, 2), (4, 4, 3)])"
+    assert repr(policy) == repr(JointPolicy(random_policy(arguments))) == words
+    joint = CorrelatedPolicy.product(game, policy)
+    assert repr(joint) == "CorrelatedPolicy(shape=(4, 4, 2, 3))"
+    assert repr(CorrelatedPolicy(joint.joint)) == repr(joint)
+    cyclic = MarkovGame(**random_game("discounted", (2,)))
+    assert repr(JointPolicy.uniform(cyclic)) == "JointPolicy(n_players=1, shapes=[(4, 2)])"
+
+
+TAKERS = {
+    "evaluate": evaluate,
+    "nash_gap": nash_gap,
+    "best_response": lambda game, policy: best_response(game, policy, 0),
+    "CorrelatedPolicy.product": CorrelatedPolicy.product,
+    "cce_gap": cce_gap,
+    "ce_gap": ce_gap,
+}
+
+
+@pytest.mark.parametrize("name", TAKERS)
+def test_only_games_and_policies_will_do(name):
+    game, arrays = timed_game()
+    joint = JointPolicy(arrays)
+    correlated = CorrelatedPolicy.product(game, joint)
+    right, wrong = (correlated, joint) if name in ("cce_gap", "ce_gap") else (joint, correlated)
+    TAKERS[name](game, right)
+    start = rf"^The '{{}}' parameter of {re.escape(name)} must be a {{}}.* instead\.$"
+    for other in (None, "x", arrays):
+        with pytest.raises(TypeError, match=start.format("game", "MarkovGame")):
+            TAKERS[name](other, right)
+    kind = type(right).__name__
+    for other in (None, "x", arrays, game, *([] if name == "evaluate" else [wrong])):
+        match = start.format("correlated" if right is correlated else "policy", f"{kind}; {kind}")
+        with pytest.raises(TypeError, match=match):
+            TAKERS[name](game, other)
+
+
+def test_policies_are_of_games():
+    for use in (JointPolicy.uniform, JointPolicy([[[1.0]]]).flat, CorrelatedPolicy([[1.0]]).flat):
+        with pytest.raises(TypeError, match=r"'game' parameter of .* must be a MarkovGame"):
+            use("x")
 
 
 def test_without_a_horizon_no_step_is_named():

@@ -15,7 +15,8 @@ from known_games import (
 )
 from test_games import assert_same, outcomes
 
-from metamarl.algorithms.evaluation import Evaluator, evaluate, nash_gap
+from metamarl.algorithms.evaluation import evaluate, nash_gap
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs import MarkovGame, make, tasks
 from metamarl.envs.routing import stage_potential

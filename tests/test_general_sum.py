@@ -9,13 +9,7 @@ from test_evaluation import CLOCKS, random_game, random_policy
 from metamarl.algorithms._general_sum import _stationary
 from metamarl.algorithms._general_sum_run import GeneralSumRun
 from metamarl.algorithms.correlated import CorrelatedPolicy
-from metamarl.algorithms.evaluation import (
-    cce_gap,
-    ce_gap,
-    effective_horizon,
-    evaluate,
-    nash_gap,
-)
+from metamarl.algorithms.evaluation import cce_gap, ce_gap, effective_horizon, evaluate, nash_gap
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solve import solve

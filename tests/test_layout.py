@@ -207,3 +207,24 @@ def test_a_checkout_without_symbolic_links_works(tmp_path):
     assert Path(envs).resolve() == (tmp_path / "envs" / "__init__.py").resolve()
     assert count == len(metamarl.games())
     assert name == metamarl.make("rps").name
+
+
+def test_kernels_compile_where_nothing_can_be_stored(tmp_path):
+    """Neither beside the sources nor in a home: a read-only container."""
+    code = (
+        "import os; real = os.access; os.access = lambda *a, **k: False\n"
+        "import numba, metamarl.algorithms, pathlib\n"
+        "print(pathlib.Path(numba.config.CACHE_DIR).is_dir())"
+    )
+    nowhere = str(tmp_path / "file" / "below")
+    (tmp_path / "file").touch()
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "HOME": nowhere, "XDG_CACHE_HOME": nowhere, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "True", done.stderr
+    assert not list(tmp_path.glob("metamarl-*"))  # gone with the process

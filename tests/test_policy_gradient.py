@@ -8,7 +8,8 @@ from test_evaluation import CLOCKS, folded, random_game, random_policy, reached,
 from test_kernels import sorted_projection
 from test_potential import hidden_game, still_game
 
-from metamarl.algorithms.evaluation import Evaluator, evaluate, nash_gap
+from metamarl.algorithms.evaluation import evaluate, nash_gap
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.policy_gradient import (
     NaturalPolicyGradient,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_kernels import stage_ends
 
-from metamarl.algorithms.evaluation import Evaluator
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solve import solve

@@ -12,7 +12,8 @@ from test_evaluation import CLOCKS, permuted_axes, plain, random_game, random_po
 from test_kernels import stage_ends
 
 from metamarl.algorithms._zero_sum_run import ZeroSumRun
-from metamarl.algorithms.evaluation import Evaluator, effective_horizon, evaluate, nash_gap
+from metamarl.algorithms.evaluation import effective_horizon, evaluate, nash_gap
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import Exact
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy

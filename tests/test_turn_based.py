@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_evaluation import random_game
 
 import metamarl as mm
-from metamarl.algorithms.evaluation import Evaluator
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import Exact
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.solve import find_solver

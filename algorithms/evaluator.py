@@ -1,0 +1,190 @@
+"""Evaluates many policies of one game: workspaces, warm starts, error bounds."""
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from metamarl.algorithms import _swap_values, _values
+from metamarl.envs.clock import at_rest
+from metamarl.envs.game import MarkovGame
+
+EXACT = 1e-13  # relative accuracy of iterated values
+NOTHING = np.zeros(0, np.int64)
+FOREVER = 2**62
+LONG = 200.0  # durations above this are solved for directly: sweeps would take too many
+
+
+def expected_duration(game: MarkovGame) -> float:
+    """Bound the expected discounted number of steps of a game without a horizon, however played."""
+    if game.discount < 1:
+        return 1.0 / (1.0 - game.discount)
+    table = game.table
+    moving = np.ones(table.n_rows)
+    moving[np.repeat(at_rest(table), np.diff(table.rows))] = 0.0
+    values, choice = np.zeros(game.n_states), np.zeros(game.n_states, np.int64)
+    # A residual of δ < 1 leaves at least (1 - δ) of the duration: the bound below holds.
+    slack = 1e-6
+    _values.iterate(
+        table.rows, moving, table.indptr, table.indices, table.probabilities,
+        1.0, 1.0, slack, 100, FOREVER, values, choice,
+    )  # fmt: skip
+    return float(values.max()) / (1.0 - slack)
+
+
+class Evaluator:
+    """Evaluates many flat policies of one game; iterated values start from the last ones.
+
+    Args:
+        game: the game.
+        accuracy: absolute error allowed to values of cyclic games; rounding error if left out.
+            Gaps are bounded from above whatever it is.
+    """
+
+    def __init__(self, game: MarkovGame, accuracy: float | None = None) -> None:
+        self.game = game
+        self.choice = np.zeros(len(game.nodes.states), np.int64)
+        """`(N,)` the last best response: positions among the player's legal actions."""
+        self.values = np.zeros(len(game.nodes.states))
+        """`(N,)` the last values."""
+        self.error = 0.0
+        """Bound of their error."""
+        self._duration = self._accuracy = 0.0
+        if game.nodes.cyclic:
+            table = game.table
+            self._duration = expected_duration(game)
+            scale = float(np.abs(table.reward).max()) * self._duration
+            self._accuracy = EXACT * scale if accuracy is None else max(accuracy, EXACT * scale)
+            entries = int(table.counts.max(1).sum())
+            self._pay = np.empty(entries)
+            self._first = np.empty(game.n_states + 1, np.int64)
+            self._heads = np.empty(entries + 1, np.int64)
+            self._tails = np.empty(len(table.indices), np.int32)
+            self._weights = np.empty(len(table.indices))
+            self._last: dict[tuple[int, bool], NDArray[np.float64]] = {}
+
+    def value(
+        self, flat: NDArray[np.float64], player: int, *, respond: bool, correlated: bool = False
+    ) -> float:
+        """Player's value at `game.initial`, of its best response where `respond`.
+
+        `flat` is a flat joint policy where `correlated`: its best response then is to the others'
+        part of it, without seeing what they are told.
+        """
+        game = self.game
+        joints = game.nodes.joints if correlated else NOTHING
+        if game.nodes.cyclic:
+            self._iterate(flat, player, respond, joints)
+            return float(game.initial @ self.values)  # one group, in the order of the states
+        table, nodes = game.table, game.nodes
+        _values.backward(
+            nodes.states, nodes.groups, nodes.slots, joints, nodes.timed,
+            table.counts, table.rows, table.reward, table.reward_stride,
+            table.indptr, table.indices, table.probabilities, table.transition_stride,
+            game.discount, flat, player, respond, self.values, self.choice,
+        )  # fmt: skip
+        return self._at_start()
+
+    def _at_start(self) -> float:
+        nodes = self.game.nodes
+        start = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
+        return float(self.game.initial[nodes.states[start]] @ self.values[start])
+
+    def _iterate(
+        self, flat: NDArray[np.float64], player: int, respond: bool, joints: NDArray[np.int64]
+    ) -> None:
+        table = self.game.table
+        last = self._last.setdefault((player, respond), np.zeros(self.game.n_states))
+        _values.fix_others(
+            self.game.nodes.slots, joints, table.counts, table.rows, table.reward,
+            table.indptr, table.indices, table.probabilities, flat, player, respond,
+            self._first, self._pay, self._heads, self._tails, self._weights,
+        )  # fmt: skip
+        self.values = last
+        if self._duration > LONG:
+            self._solve_directly()
+        else:
+            self.error = self._improve(sweeps=30, most=FOREVER)
+
+    def _improve(self, *, sweeps: int, most: int) -> float:
+        error = _values.iterate(
+            self._first, self._pay, self._heads, self._tails, self._weights,
+            self.game.discount, self._duration, self._accuracy, sweeps, most, self.values,
+            self.choice,
+        )  # fmt: skip
+        return float(error)
+
+    def _solve_directly(self) -> None:
+        """Policy iteration (Howard 1960): every policy's values from one sparse linear system."""
+        from scipy.sparse.linalg import spsolve
+
+        S, reached = self.game.n_states, np.full(self.game.n_states, -np.inf)
+        while True:
+            self.error = self._improve(sweeps=0, most=1)
+            risen = float((self.values - reached).max())
+            if self.error <= self._accuracy or risen <= EXACT * float(np.abs(self.values).max()):
+                return  # policy iteration only ever raises values: nothing is left but rounding
+            rows = self._first[:-1] + self.choice
+            counts = self._heads[rows + 1] - self._heads[rows]
+            pointer = np.concatenate([[0], np.cumsum(counts)])
+            picked = np.arange(pointer[-1]) + np.repeat(self._heads[rows] - pointer[:-1], counts)
+            moves = sp.csr_array((self._weights[picked], self._tails[picked], pointer), (S, S))
+            system = sp.eye_array(S, format="csr") - self.game.discount * moves
+            self.values[:] = reached = spsolve(system.tocsc(), self._pay[rows])
+
+    def _swap_value(self, flat: NDArray[np.float64], player: int) -> float:
+        """Player's value at `game.initial` when it swaps what it is told as well as it can."""
+        table, nodes = self.game.table, self.game.nodes
+        self.values = np.zeros(len(nodes.states))
+        self.error = _swap_values.swap(
+            nodes.states, nodes.groups, nodes.joints, nodes.timed,
+            table.counts, table.rows, table.reward, table.reward_stride,
+            table.indptr, table.indices, table.probabilities, table.transition_stride,
+            self.game.discount, flat, player, nodes.cyclic, self._duration, self._accuracy,
+            self.values,
+        )  # fmt: skip
+        return self._at_start()
+
+    def nash_gap(self, flat: NDArray[np.float64]) -> float:
+        """Nash gap of a flat policy; never negative."""
+        if self.game.kind != "zero-sum":
+            return self._largest_gain(flat, correlated=False)
+        total = 0.0
+        for i in range(2):
+            total += self.value(flat, i, respond=True) + self.error
+        return max(0.0, total)
+
+    def gap(self, flat: NDArray[np.float64], concept: str) -> float:
+        """The gap that belongs to a solution concept: "nash", "cce" or "ce"."""
+        return {"nash": self.nash_gap, "cce": self.cce_gap, "ce": self.ce_gap}[concept](flat)
+
+    def cce_gap(self, flat: NDArray[np.float64]) -> float:
+        """Coarse correlated gap of a flat joint policy; never negative."""
+        return self._largest_gain(flat, correlated=True)
+
+    def ce_gap(self, flat: NDArray[np.float64]) -> float:
+        """Correlated gap of a flat joint policy; never negative."""
+        return self._largest_gain(flat, correlated=True, swap=True)
+
+    def _largest_gain(
+        self, flat: NDArray[np.float64], *, correlated: bool, swap: bool = False
+    ) -> float:
+        largest = 0.0
+        for i in range(self.game.n_players):
+            value = self.value(flat, i, respond=False, correlated=correlated) - self.error
+            if swap:
+                best = self._swap_value(flat, i)
+            else:
+                best = self.value(flat, i, respond=True, correlated=correlated)
+            largest = max(largest, best + self.error - value)
+        return largest
+
+    def node_gaps(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`(N,)` what all players together could gain by best responses from every node on."""
+        gains = np.zeros(len(self.game.nodes.states))
+        for i in range(self.game.n_players):
+            self.value(flat, i, respond=True)
+            gains += self.values
+            if self.game.kind != "zero-sum":  # where the values of all players cancel
+                self.value(flat, i, respond=False)
+                gains -= self.values
+        return np.maximum(gains, 0.0)
