@@ -15,13 +15,15 @@ from metamarl import _cli_support as support
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.comparing import compare
-from metamarl.comparison import BASELINE, Comparison
+from metamarl.comparison import BASELINE, FILES, Comparison
 from metamarl.envs import MarkovGame
 from metamarl.envs import tasks as related
-from metamarl.envs.checks import check_real, complaint
+from metamarl.envs.checks import available_memory, check_real, complaint
+from metamarl.files import check_folder, made_folder
 from metamarl.meta import META_LEARNERS, find_meta
 
-FILES = "figure.png, rows.csv, traces.csv, table.txt, config.json"
+MOST_SOLVES = 10**6
+BYTES_PER_GAME = 10_000  # beside its table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Plan:
     tol: float
     max_iterations: int | None
     jobs: int
-    out: Path
+    out: str
 
     def carry_out(self) -> None:
         """Run the comparison; bad input and folders are found out before the long work."""
@@ -50,24 +52,37 @@ class Plan:
         if self.jobs == 0:
             must = "a number of worker processes, or -1 for one per core"
             raise ValueError(complaint("jobs", "compare", must, 0))
-        support.check_folder(self.out)
+        folder = check_folder(self.out, FILES)
+        self._check_size(len(arms), BYTES_PER_GAME)
         console = Console(stderr=True)
         with console.status("getting ready (the first run compiles, which takes a while)"):
+            (game,) = related(self.game, 1, self.spread, self.seed, **knobs)
+            self._check_size(len(arms), game.table.n_bytes + BYTES_PER_GAME)
+            solver = self.solver or ("q-ascent" if game.kind == "potential" else "omd")
+            options = support.read_solver(solver, self.solver_options, game, "compare")
             sequences = {
                 seed: related(self.game, self.tasks, self.spread, seed, **knobs)
                 for seed in range(self.seed, self.seed + self.seeds)
             }
-            game = sequences[self.seed][0]
-            solver = self.solver or ("q-ascent" if game.kind == "potential" else "omd")
-            options = support.read_solver(solver, self.solver_options, game)
             self._get_ready(game, options)
-        support.make_folder(self.out)
-        with _progress_bar(console, self.tasks * self.seeds * len(arms)) as show:
-            comparison = compare(
-                sequences, self.meta, options, self.tol, n_jobs=self.jobs,
-                max_iterations=self.max_iterations, progress=show,
-            )  # fmt: skip
-        self._report(comparison)
+        with made_folder(folder):
+            with _progress_bar(console, self.tasks * self.seeds * len(arms)) as show:
+                comparison = compare(
+                    sequences, self.meta, options, self.tol, n_jobs=self.jobs,
+                    max_iterations=self.max_iterations, progress=show,
+                )  # fmt: skip
+            self._report(comparison, folder)
+
+    def _check_size(self, arms: int, bytes_per_game: int) -> None:
+        """Refuse what could never be carried out."""
+        asked, games = f"{self.tasks:,} tasks for {self.seeds:,} seeds", self.tasks * self.seeds
+        if games * arms > MOST_SOLVES:
+            solves = f"{games * arms:,} solves, and more than {MOST_SOLVES:,} are refused"
+            raise ValueError(f"{asked} would be {solves}. Ask for fewer tasks or seeds.")
+        needed, free = games * bytes_per_game / 2**30, available_memory() / 2**30
+        if needed > free:
+            memory = f"about {needed:,.1f} GiB of memory, and {free:,.1f} GiB are available"
+            raise ValueError(f"{asked} need {memory}. Ask for fewer tasks or seeds.")
 
     def _get_ready(self, game: MarkovGame, options: AbstractSolver) -> None:
         """Let every arm play a little, so that the kernels are compiled once and not timed."""
@@ -78,22 +93,23 @@ class Plan:
         if tried.interrupted:
             raise KeyboardInterrupt
 
-    def _report(self, comparison: Comparison) -> None:
+    def _report(self, comparison: Comparison, folder: Path) -> None:
         if not comparison.rows:
             typer.echo("Interrupted before the first solve was finished.", err=True)
             raise typer.Exit(support.INTERRUPTED)
         comparison.config["command"] = self.command()
         comparison.config["interrupted"] = comparison.interrupted
-        comparison.save(self.out)
+        comparison.save(folder)
         typer.echo(comparison.table())
         typer.echo()
         for sentence in outcome(comparison):
             typer.echo(sentence)
-        typer.echo(f"Written to {self.out}: {FILES}.")
+        typer.echo(f"Written to {folder}: {', '.join(FILES)}.")
         if comparison.interrupted:
             total = self.tasks * self.seeds * len(comparison.arms)
             done = f"{len(comparison.rows)} of {total} solves were finished"
-            typer.echo(f"Interrupted: {done}.", err=True)
+            over = "the table is over the games that were finished from every start"
+            typer.echo(f"Interrupted: {done}; {over}.", err=True)
             raise typer.Exit(support.INTERRUPTED)
 
     def command(self) -> str:
@@ -124,11 +140,12 @@ def _progress_bar(console: Console, total: int) -> Iterator[Callable[[int, int],
 
 def outcome(comparison: Comparison) -> Iterator[str]:
     """What came out, in one sentence per arm; and what to be careful about."""
-    over = f"over {len({row['seed'] for row in comparison.rows})} seeds"
+    over = f"over {len({seed for seed, _ in comparison.common()})} seeds"
+    if not comparison.common():
+        others = " and ".join(f"'{arm}'" for arm in comparison.arms[1:])
+        yield f"No game was solved both from scratch and from the starts of {others}."
+        return
     for arm, speedup in comparison.speedups().items():
-        if math.isnan(speedup.mean):
-            yield f"No game was solved both from scratch and from the starts of '{arm}'."
-            continue
         learns = arm not in META_LEARNERS or META_LEARNERS[arm].learns
         starts = f"meta-learned starts ({arm})" if learns else f"the starts of '{arm}'"
         ratio, low, high, word = speedup.mean, speedup.low, speedup.high, "fewer"

@@ -1,6 +1,7 @@
 """The work of `metamarl solve`: check, run, write, report."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from metamarl.algorithms.solution import Solution, Status
 from metamarl.algorithms.solve import solve
 from metamarl.envs import MarkovGame, make
 from metamarl.envs.checks import check_real
-from metamarl.files import write_atomically, write_csv, write_text
+from metamarl.files import check_folder, made_folder, write_atomically, write_csv, write_text
 
+FILES = ("policy.npz", "trace.csv", "solution.json")
 SHOWN_STATES = 3
 SHOWN_PROBABILITY = 0.0005
 ROUNDING = 12  # digits after the point: a value of 1e-14 is 0
@@ -29,20 +31,21 @@ def carry_out(
     tol: float,
     max_iterations: int | None,
     seed: int,
-    out: Path | None,
+    out: str | None,
 ) -> None:
     """Solve one game; bad input and folders are found out before the long work."""
+    folder = None if out is None else check_folder(out, FILES)
     settings = support.read_knobs(name, knobs)
     game = make(name, **settings)
-    options = support.read_solver(solver, solver_options, game)
+    options = support.read_solver(solver, solver_options, game, "solve")
     check_real(tol, "tol", "solve", above=0.0)
-    if out is not None:
-        support.make_folder(out)
-    solution = solve(
-        game, options, tol=tol, max_iterations=max_iterations, seed=seed, throw=False, progress=True
-    )
-    if out is not None:
-        _write(out, solution, {"game": name, "knobs": settings, "tol": tol, "seed": seed})
+    with nullcontext() if folder is None else made_folder(folder):
+        solution = solve(
+            game, options, tol=tol, max_iterations=max_iterations, seed=seed, throw=False,
+            progress=True,
+        )  # fmt: skip
+        if folder is not None:
+            _write(folder, solution, {"game": name, "knobs": settings, "tol": tol, "seed": seed})
     facts = {
         "game": repr(game),
         "solver": repr(solution.solver),
@@ -60,8 +63,8 @@ def carry_out(
         typer.echo(f"{fact:<12}{found}")
     for line in _first_moves(game, solution.policy):
         typer.echo(line)
-    if out is not None:
-        typer.echo(f"Written to {out}: policy.npz, trace.csv, solution.json.")
+    if folder is not None:
+        typer.echo(f"Written to {folder}: {', '.join(FILES)}.")
     if not solution.converged:
         typer.echo(solution.status.value, err=True)
         interrupted = solution.status is Status.INTERRUPTED

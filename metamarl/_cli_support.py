@@ -1,17 +1,16 @@
-"""What the commands share: options from text, one sentence for every error, folders, columns."""
+"""What the commands share: options from text, one sentence for every error, columns."""
 
 import ast
 import difflib
 import os
 import shutil
+import signal
 import sys
-import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from metamarl.envs.game import MarkovGame
 
 NOT_CONVERGED, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+CONSTANTS = {"true": True, "false": False, "none": None}
 
 
 @contextmanager
@@ -44,22 +44,33 @@ def plain_errors() -> Iterator[None]:
 
 
 def run_quietly_into_pipes(run: Callable[[], object]) -> None:
-    """Run a command line; when the reader of its output goes away, end without a word."""
+    """Run a command line; where nobody reads its output (any more), end without a word.
+
+    SIGTERM is taken as Ctrl-C: what is finished is kept, and workers do not outlive the command.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.stdout = sys.stdout or _nowhere()  # None where it was closed before the start
+    sys.stderr = sys.stderr or _nowhere()
     try:
         try:
             run()
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes once more as it ends: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
+        os.dup2(_nowhere().fileno(), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE if isinstance(error, BrokenPipeError) else BAD_INPUT)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # until the process ends
 
 
 def parse_pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:
     """`["rows=3", "slip=0.1,0"]` as `{"rows": 3, "slip": (0.1, 0)}`.
 
-    Values are read as Python literals where they are such, else as strings.
+    Values are read as Python literals where they are such, else as strings; true, false and none
+    may be written in any case.
     """
     found: dict[str, Any] = {}
     for text in texts:
@@ -74,6 +85,8 @@ def parse_pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:
 
 
 def _literal(text: str) -> Any:
+    if text.lower() in CONSTANTS:
+        return CONSTANTS[text.lower()]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -94,13 +107,15 @@ def read_knobs(game: str, texts: Sequence[str], *, related: bool = False) -> dic
     return knobs
 
 
-def read_solver(name: str, texts: Sequence[str], game: "MarkovGame") -> "AbstractSolver":
+def read_solver(
+    name: str, texts: Sequence[str], game: "MarkovGame", where: str
+) -> "AbstractSolver":
     """A solver's options object from its name and `-s name=value`."""
     from dataclasses import fields
 
     from metamarl.algorithms.solve import find_solver
 
-    solver = type(find_solver(name, game))
+    solver = type(find_solver(name, game, where))
     options, known = parse_pairs(texts, "-s"), [field.name for field in fields(solver)]
     for option in options:
         _check_known(option, f"The solver '{solver.name}' has no option", known)
@@ -113,27 +128,6 @@ def _check_known(name: str, complaint: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise ValueError(f"{complaint} '{name}'{hint}. It has {', '.join(names) or 'none'}.")
-
-
-def check_folder(folder: Path) -> None:
-    """Raise OSError where files could not be written into `folder`, without making it."""
-    above = folder.absolute()
-    while not above.exists() and above != above.parent:
-        above = above.parent
-    if not above.is_dir():
-        raise NotADirectoryError(f"Cannot write into {folder}: {above} is not a folder.")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise PermissionError(f"Cannot write into {folder}: {above} is not writable.")
-
-
-def make_folder(folder: Path) -> None:
-    """Make `folder` and try a file in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(f"Cannot write into {folder}: {error.strerror}.") from None
 
 
 def show_columns(rows: Sequence[Sequence[str]]) -> None:

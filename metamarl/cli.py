@@ -3,7 +3,6 @@
 What takes its time to import (Numba, SciPy, Matplotlib) is imported by the commands that use it.
 """
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +56,7 @@ def start(
     metamarl solve soccer       one game, with a certified distance from equilibrium
     metamarl compare soccer     meta-learned starts against starts from scratch
 
-    Exit codes: 0 done, 1 the tolerance was not reached, 2 bad input, 130 interrupted.
+    Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)
     if version:
         from importlib.metadata import PackageNotFoundError
@@ -130,7 +129,7 @@ def solve(
         int, typer.Option(min=0, metavar="N", help="For solvers that draw numbers.")
     ] = 0,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FOLDER", help="Folder for policy.npz, trace.csv and solution.json."),
     ] = None,
 ) -> None:
@@ -195,11 +194,13 @@ def compare(
     jobs: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Worker processes; -1: one per core. The numbers do not depend on it."
+            metavar="N",
+            help="Worker processes, at most 4 per core; -1: one per core. The numbers do not "
+            "depend on it.",
         ),
     ] = -1,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FOLDER",
             help="Folder for the results, whose files are replaced.  [default: runs/compare-GAME]",
@@ -211,8 +212,8 @@ def compare(
 
     Solves sequences of related games with both. Prints a table and its outcome, and writes
     figure.png, rows.csv (one row per solve), traces.csv (the gap along the way), table.txt and
-    config.json (with the command that repeats it). After Ctrl-C the same holds for the solves that
-    were finished.
+    config.json (with the command that repeats it). The seconds are summed over the workers. After
+    Ctrl-C the same holds for the solves that were finished.
 
     \b
     metamarl compare soccer
@@ -229,13 +230,13 @@ def compare(
             spread=spread,
             seeds=seeds,
             seed=seed,
-            meta=[name for text in meta or ["robust"] for name in text.split(",")],
+            meta=[name.strip() for text in meta or ["robust"] for name in text.split(",")],
             solver=solver,
             solver_options=solver_option or [],
             tol=tol,
             max_iterations=max_iterations,
             jobs=jobs,
-            out=out or Path("runs") / f"compare-{game}",
+            out=f"runs/compare-{game}" if out is None else out,
         ).carry_out()
 
 

@@ -10,8 +10,9 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 
+from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import find_solver, solve
@@ -22,6 +23,8 @@ from metamarl.envs.game import MarkovGame
 from metamarl.meta import MetaLearner, find_meta
 
 Sequences = Mapping[int, Sequence[MarkovGame]]
+WORKERS_PER_CORE = 4
+_READY: set[tuple[str, str, str]] = set()  # solvers, starts and kinds of games played here before
 
 
 def compare(
@@ -45,7 +48,8 @@ def compare(
         solver: a solver's name or options; the same for all arms.
         tol: gap at which a game counts as solved, in units of its rewards.
         seed: seed of a single sequence, for the table; keys are taken where `tasks` has them.
-        n_jobs: worker processes (-1: one per core). The numbers do not depend on it.
+        n_jobs: worker processes (-1: one per core); never more than there are parts of work, nor
+            than four per core. The numbers do not depend on it.
         max_iterations: where a solve gives up.
         progress: called with the numbers of solves done and to do.
 
@@ -64,7 +68,7 @@ def compare(
     labels = {learner.label for learner in found}
     if not found or len(labels) < len(found) or arms[BASELINE] != scratch:
         raise ValueError(complaint("meta", "compare", "one or more different learners", meta))
-    options = find_solver(solver, next(iter(sequences.values()))[0])
+    options = find_solver(solver, next(iter(sequences.values()))[0], "compare")
     tol = check_real(tol, "tol", "compare", above=0.0)
     if max_iterations is not None:
         max_iterations = check_integer(max_iterations, "max_iterations", "compare")
@@ -119,6 +123,7 @@ def _check_tasks(tasks: Any, seed: int) -> Sequences:
                 game.n_states == games[0].n_states
                 and game.n_actions == games[0].n_actions
                 and game.horizon == games[0].horizon
+                and game.discount == games[0].discount
                 and all(map(np.array_equal, game.legal, games[0].legal))
             )
             if not alike:
@@ -142,13 +147,6 @@ def _run(
     Several processes take an arm that learns as a whole, and first, because it takes longest;
     every other task on its own, so that Ctrl-C loses little.
     """
-    if n_jobs == 1:
-        for _, group in groupby(chains, key=itemgetter(0)):
-            arms = list(group)
-            running = [_chain(*chain, options, tol, max_iterations) for chain in arms]
-            for part in running * len(arms[0][1]):  # in turns: Ctrl-C leaves arms to compare
-                yield [next(part)]
-        return
     parts = [(seed, games, arm, 0) for seed, games, arm in chains if arm.learns]
     parts += [
         (seed, [game], arm, k)
@@ -156,15 +154,35 @@ def _run(
         if not arm.learns
         for k, game in enumerate(games)
     ]
+    workers = min(effective_n_jobs(int(n_jobs)), len(parts), WORKERS_PER_CORE * cpu_count())
+    if workers == 1:
+        for _, group in groupby(chains, key=itemgetter(0)):
+            arms = list(group)
+            running = [_chain(*chain, options, tol, max_iterations) for chain in arms]
+            for part in running * len(arms[0][1]):  # in turns: Ctrl-C leaves arms to compare
+                yield [next(part)]
+        return
     work = (
         delayed(_whole)(seed, games, arm, options, tol, max_iterations, first)
         for seed, games, arm, first in parts
     )
-    yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work)
+    yield from Parallel(n_jobs=workers, return_as="generator_unordered")(work)
 
 
-def _whole(*args: Any) -> list[Row]:
-    return list(_chain(*args))
+def _whole(
+    seed: int, games: Sequence[MarkovGame], meta: MetaLearner, options: AbstractSolver, *rest: Any
+) -> list[Row]:
+    """An arm through its games in a worker, which first plays a little, untimed.
+
+    Loading the kernels, once per process, is then not charged to the first game.
+    """
+    kind = (repr(options), repr(meta), games[0].kind)
+    if kind not in _READY:
+        _READY.add(kind)
+        few = effective_horizon(games[0]) + 1
+        tol, limit, _ = rest
+        list(_chain(seed, [games[0]] * 2, meta, options, tol, min(few, limit or few)))
+    return list(_chain(seed, games, meta, options, *rest))
 
 
 def _chain(

@@ -3,44 +3,58 @@
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metamarl.algorithms.solution import Trace
-from metamarl.files import write_csv, write_text
+from metamarl.files import check_folder, write_csv, write_text
 from metamarl.statistics import Estimate, mean_interval, ratio_interval
 
 Row = dict[str, Any]
 BASELINE = "none"
+FILES = ("figure.png", "rows.csv", "traces.csv", "table.txt", "config.json")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison:
-    """What `compare` found."""
+    """What `compare` found.
+
+    Speed-ups, summary and table are over the (seed, task) pairs that every arm has finished, which
+    are all of them but after Ctrl-C.
+    """
 
     rows: list[Row]
     """One dict per (seed, task, arm): seed, task, arm, iterations, seconds (choosing the start
     included), gap, value (the players' mean; in zero-sum games player 0's), converged."""
-    traces: dict[tuple[int, int, str], Trace] = field(repr=False)
+    traces: dict[tuple[int, int, str], Trace]
     """The gap along the way, by (seed, task, arm)."""
     arms: list[str]
     """Arms in order; the first is "none"."""
-    config: dict[str, Any] = field(repr=False)
+    config: dict[str, Any]
     """What was run."""
     interrupted: bool = False
     """True after Ctrl-C: `rows` holds what was finished."""
 
-    def _pairs(self, arm: str) -> dict[int, list[tuple[int, int]]]:
-        """By seed, the iterations of every task (from scratch, from the arm's start)."""
-        found = {(r["seed"], r["task"], r["arm"]): r["iterations"] for r in self.rows}
-        pairs: dict[int, list[tuple[int, int]]] = {}
-        for (seed, task, name), iterations in sorted(found.items()):
-            if name == arm and (seed, task, BASELINE) in found:
-                pairs.setdefault(seed, []).append((found[seed, task, BASELINE], iterations))
-        return pairs
+    def __repr__(self) -> str:
+        arms, stopped = ", ".join(self.arms), ", interrupted" if self.interrupted else ""
+        speedup = "" if math.isnan(self.speedup) else f", speed-up {self.speedup:.2f}"
+        return f"<Comparison of {arms}: {len(self.rows)} solves{speedup}{stopped}>"
+
+    def common(self) -> list[tuple[int, int]]:
+        """(seed, task) pairs that every arm has finished, in order."""
+        found = {(r["seed"], r["task"], r["arm"]) for r in self.rows}
+        return sorted({(s, k) for s, k, _ in found if all((s, k, a) in found for a in self.arms)})
+
+    def _by_seed(self, arm: str) -> dict[int, list[Row]]:
+        """By seed, the rows of an arm that can be compared, task by task."""
+        found = {(r["seed"], r["task"]): r for r in self.rows if r["arm"] == arm}
+        rows: dict[int, list[Row]] = {}
+        for seed, task in self.common():
+            rows.setdefault(seed, []).append(found[seed, task])
+        return rows
 
     def speedups(self) -> dict[str, Estimate]:
         """By arm: total iterations from scratch / from the arm's starts, with its interval.
@@ -48,9 +62,11 @@ class Comparison:
         The interval (95 %) is over the seeds, so there is none with one seed.
         """
         totals = {
-            arm: np.array([np.sum(p, 0) for p in self._pairs(arm).values()]) for arm in self.arms
+            arm: [sum(r["iterations"] for r in rows) for rows in self._by_seed(arm).values()]
+            for arm in self.arms
         }
-        return {arm: ratio_interval(totals[arm]) for arm in self.arms[1:]}
+        scratch = totals[self.arms[0]]
+        return {arm: ratio_interval(np.c_[scratch, totals[arm]]) for arm in self.arms[1:]}
 
     @property
     def speedup(self) -> float:
@@ -58,32 +74,39 @@ class Comparison:
         return self.speedups()[self.arms[1]].mean if len(self.arms) > 1 else math.nan
 
     def summary(self) -> list[Row]:
-        """One dict per arm: arm, iterations, speedup (estimates), slower, converged, seconds."""
+        """One dict per arm: arm, iterations, speedup (estimates), slower, converged, seconds.
+
+        The last three are a share, a share and a sum; NaN where there is nothing to compare.
+        """
         speedups = self.speedups()
+        scratch = [r["iterations"] for rows in self._by_seed(BASELINE).values() for r in rows]
         found = []
         for arm in self.arms:
-            rows = [r for r in self.rows if r["arm"] == arm]
-            pairs = [pair for p in self._pairs(arm).values() for pair in p]
-            by_seed: dict[int, list[float]] = {}
-            for r in rows:
-                by_seed.setdefault(r["seed"], []).append(r["iterations"])
-            means = [float(np.mean(v)) for v in by_seed.values()]
+            by_seed = self._by_seed(arm).values()
+            rows = [r for part in by_seed for r in part]
+            means = [float(np.mean([r["iterations"] for r in part])) for part in by_seed]
+            iterations, share = mean_interval(means), 1 / len(rows) if rows else math.nan
+            if iterations.low < 0:  # no number of iterations is
+                iterations = replace(iterations, low=0.0)
+            slower = sum(r["iterations"] > n for r, n in zip(rows, scratch, strict=True))
             found.append(
                 {
                     "arm": arm,
-                    "iterations": mean_interval(means),
+                    "iterations": iterations,
                     "speedup": speedups.get(arm),
-                    "slower": sum(b > a for a, b in pairs) / len(pairs) if pairs else math.nan,
-                    "converged": sum(r["converged"] for r in rows) / len(rows)
-                    if rows
-                    else math.nan,
-                    "seconds": sum(r["seconds"] for r in rows),
+                    "slower": slower * share,
+                    "converged": sum(r["converged"] for r in rows) * share,
+                    "seconds": sum(r["seconds"] for r in rows) if rows else math.nan,
                 }
             )
         return found
 
     def table(self) -> str:
-        """Return the summary as text: mean, 95 % interval, speed-up, share of slower tasks."""
+        """Return the summary as text: mean, 95 % interval, speed-up, share of slower tasks.
+
+        `seconds` are summed over the solves, whichever worker did them: with several workers they
+        are more than went by. "-" stands where there is nothing to compare.
+        """
         head = ["start", "iterations per task", "speed-up", "tasks slower", "converged", "seconds"]
         lines = [head]
         for row in self.summary():
@@ -91,11 +114,11 @@ class Comparison:
             lines.append(
                 [
                     row["arm"],
-                    f"{row['iterations']:,.0f}",
-                    "1 (by definition)" if first else f"{row['speedup']:.2f}",
-                    "-" if first else f"{row['slower']:.0%}",
-                    f"{row['converged']:.0%}",
-                    f"{row['seconds']:.2f}",
+                    _cell(row["iterations"], ",.0f"),
+                    "1 (by definition)" if first else _cell(row["speedup"], ".2f"),
+                    "-" if first else _cell(row["slower"], ".0%"),
+                    _cell(row["converged"], ".0%"),
+                    _cell(row["seconds"], ".2f"),
                 ]
             )
         widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
@@ -111,8 +134,12 @@ class Comparison:
         return plot_comparison(self, path)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write rows.csv, traces.csv, table.txt, config.json and figure.png, each atomically."""
-        folder = Path(folder)
+        """Write rows.csv, traces.csv, table.txt, config.json and figure.png, each atomically.
+
+        Raises:
+            ValueError, OSError: a folder that cannot be written into, found out first.
+        """
+        folder = check_folder(folder, FILES)
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(folder / "rows.csv", self.rows)
         write_csv(
@@ -133,3 +160,8 @@ class Comparison:
         if self.rows:
             self.plot(folder / "figure.png")
         return folder
+
+
+def _cell(value: float | Estimate, spec: str) -> str:
+    nothing = math.isnan(value.mean if isinstance(value, Estimate) else value)
+    return "-" if nothing else format(value, spec)

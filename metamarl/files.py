@@ -3,13 +3,68 @@
 import csv
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 
+def check_folder(folder: str | os.PathLike[str], names: Iterable[str] = ()) -> Path:
+    """Return `folder` as a path, without making it.
+
+    Raises:
+        ValueError: an empty name.
+        OSError: files could not be written there, or one of `names` is a folder.
+    """
+    if not os.fspath(folder):
+        raise ValueError(f"Cannot write into {folder!r}: a folder needs a name.")
+    path = Path(folder)
+    above = path.absolute()
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise NotADirectoryError(f"Cannot write into {path}: {above} is not a folder.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(f"Cannot write into {path}: {above} is not writable.")
+    for name in names:
+        if (path / name).is_dir():
+            raise IsADirectoryError(f"Cannot write {path / name}: it is a folder.")
+    return path
+
+
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make a folder and try a file in it; what was made and is empty at the end is removed."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            raise OSError(f"Cannot write into {path}: {error.strerror}.") from None
+        yield
+    finally:
+        with suppress(OSError):  # the first one that holds something ends it
+            for folder in made:
+                folder.rmdir()
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place in one step."""
+    """Let `write` fill a temporary file beside `path`, then put it in place in one step.
+
+    Raises:
+        OSError: what went wrong, naming `path` and not the temporary file.
+    """
+    try:
+        _write_atomically(path, write)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)

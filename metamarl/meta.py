@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.algorithms.evaluation import Evaluator
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import SolveError
 from metamarl.algorithms.solve import solve

@@ -20,6 +20,7 @@ from metamarl.algorithms.solve import SOLVERS
 from metamarl.cli import app
 from metamarl.comparison import Comparison
 from metamarl.envs import family, games
+from metamarl.files import made_folder
 from metamarl.meta import META_LEARNERS
 
 FILES = {"figure.png", "rows.csv", "traces.csv", "table.txt", "config.json"}
@@ -82,6 +83,13 @@ def test_help_names_every_solver_and_meta_learner():
     words = set(run("compare", "--help").stdout.replace(",", " ").replace(";", " ").split())
     assert set(META_LEARNERS) <= words
     assert {name.rstrip(".") for name in SOLVERS} <= {word.rstrip(".") for word in words}
+
+
+def test_help_says_what_the_numbers_mean():
+    assert "1 solve did not reach the tolerance" in " ".join(run("--help").stdout.split())
+    words = " ".join(run("compare", "--help").stdout.split())
+    assert "at most 4 per core" in words
+    assert "The seconds are summed over the workers." in words
 
 
 def test_version():
@@ -174,7 +182,7 @@ def test_solve_exits_with_1_where_the_tolerance_is_not_reached(tmp_path):
 
 
 def test_compare_writes_and_says_what_came_out(tmp_path):
-    result = run("compare", "stopping", *QUICK, "--meta", "last,average", "--meta", "robust")
+    result = run("compare", "stopping", *QUICK, "--meta", " last, average", "--meta", "robust")
     assert result.exit_code == 0, result.stderr
     assert result.stderr == ""
     lines = result.stdout.splitlines()
@@ -237,6 +245,7 @@ def comparison_of(none, robust):
         ([400, 100], [100, 200], "needed 1.67 times fewer iterations"),
         ([5_000], [1], "needed 5,000 times fewer"),
         ([], [100], "No game was solved both from scratch and from the starts of 'robust'."),
+        ([400, 400, 9], [100, 100], "over 2 seeds)."),
     ],
 )
 def test_outcome(none, robust, words):
@@ -266,7 +275,7 @@ BAD = {
     "negative spread": (["compare", "rps", "--spread", "-1"], "'spread' parameter"),
     "unknown meta": (["compare", "rps", "--meta", "robust,foo"], "'meta' parameter"),
     "empty meta": (["compare", "rps", "--meta", ""], "'meta' parameter"),
-    "unknown solver": (["compare", "rps", "--solver", "foo"], "'solver' parameter"),
+    "unknown solver": (["compare", "rps", "--solver", "foo"], "'solver' parameter of compare"),
     "unknown solver option": (
         ["solve", "rps", "--solver", "omd", "-s", "stp_size=1"],
         "did you mean 'step_size'",
@@ -321,9 +330,58 @@ def test_unwritable_folder_is_found_out_first(command, tmp_path, monkeypatch):
     assert (tmp_path / "file").read_text() == ""
 
 
+@pytest.mark.parametrize("command", ["solve", "compare"])
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("file", "Cannot write into file: {}/file is not a folder."),
+        ("", "Cannot write into '': a folder needs a name."),
+        ("out", "Cannot write out/{}: it is a folder."),
+    ],
+)
+def test_folders_that_cannot_be_ones(command, out, words, tmp_path):
+    (tmp_path / "file").write_text("")
+    name = {"solve": "trace.csv", "compare": "figure.png"}[command]
+    (tmp_path / "out" / name).mkdir(parents=True)
+    result = run(command, "rps", "--out", out)
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {words.format(name if out == 'out' else tmp_path)}\n"
+    assert not list((tmp_path / "out" / name).iterdir())
+
+
 def test_folder_that_looks_writable_but_is_not():
-    with pytest.raises(OSError, match="Cannot write into /proc/metamarl"):
-        support.make_folder(Path("/proc/metamarl"))
+    with (
+        pytest.raises(OSError, match="Cannot write into /proc/metamarl"),
+        made_folder(Path("/proc/metamarl")),
+    ):
+        pass
+
+
+def test_no_empty_folder_stays_behind(tmp_path, monkeypatch):
+    nothing = Comparison(rows=[], traces={}, arms=["none"], config={}, interrupted=True)
+    monkeypatch.setattr("metamarl._cli_compare.Plan._get_ready", lambda *_: None)
+    monkeypatch.setattr("metamarl._cli_compare.compare", lambda *_, **__: nothing)
+    result = run("compare", "rps", *QUICK)
+    assert result.exit_code == 130
+    assert result.stderr == "Interrupted before the first solve was finished.\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes_are_refused_before_the_work(monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("the games have been built")
+
+    monkeypatch.setattr("metamarl._cli_compare.Plan._get_ready", never)
+    monkeypatch.setattr("metamarl._cli_compare.available_memory", lambda: 1e8)
+    for args, words in (
+        (["--tasks", 10**9], "1,000,000,000 tasks for 3 seeds would be 6,000,000,000 solves"),
+        (["--seeds", 10**12], "would be 40,000,000,000,000 solves, and more than 1,000,000 are"),
+        (["--tasks", 5000, "--seeds", 1], "GiB of memory, and 0.1 GiB are available"),
+    ):
+        result = run("compare", "soccer", *args)
+        assert result.exit_code == 2
+        assert result.stderr.count("\n") == 1
+        assert words in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -368,6 +426,7 @@ def test_compare_of_games_that_are_not_zero_sum(game, tmp_path):
         ("3", 3), ("0.5", 0.5), ("1,2", (1, 2)), ("(1, 2)", (1, 2)), ("None", None),
         ("True", True), ("descending", "descending"), ("'3'", "3"), ("", ""), ("a=b", "a=b"),
         ("1e-3", 1e-3), (" 4 ", 4), ("1,", (1,)), ("[", "["), ("1 2", "1 2"), ("1if", "1if"),
+        ("true", True), ("FALSE", False), ("nOnE", None), ("'none'", "none"), ("nones", "nones"),
         ("__import__('os')", "__import__('os')"), ("(" * 300, "(" * 300), ("\0", "\0"),
     ],
 )  # fmt: skip
@@ -422,6 +481,56 @@ def test_interrupted_compare_keeps_what_it_has(jobs, tmp_path):
         assert {p.name for p in out.iterdir()} == FILES
         assert 1 <= len(numbers_of(out)) < 40
         assert json.loads((out / "config.json").read_text())["interrupted"] is True
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are of POSIX")
+def test_sigterm_leaves_no_workers(tmp_path):
+    out = tmp_path / "out"
+    args = ["--tasks", 60, "--seeds", 1, "--tol", 0.01, "--meta", "none", "--jobs", 2]
+    process = start("compare", "soccer", *args, "--out", out, start_new_session=True)
+    wait_for(out, process)
+    time.sleep(6.0)
+    process.terminate()  # the parent alone, as `kill` and `timeout` do
+    code, _, err = end(process)
+    assert code == 130
+    assert err.startswith("Interrupted")
+    if "of 60 solves were finished" in err:
+        assert 1 <= len(numbers_of(out)) < 60
+    else:
+        assert not out.exists()
+    began = time.monotonic()
+    while is_alive(process.pid):
+        assert time.monotonic() - began < 20, "a worker outlives the command"
+        time.sleep(0.1)
+
+
+def is_alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("args", [["solve", "rps"], ["games"]])
+def test_closed_output_is_quiet(args):
+    command = shlex.join([sys.executable, "-m", "metamarl", *args])
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_full_disk_is_one_sentence():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "metamarl", "games", "soccer"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
 
 
 def wait_for(path, process, seconds=60.0):

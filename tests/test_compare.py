@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import joblib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ from metamarl.algorithms.solution import Status, Trace
 from metamarl.algorithms.solve import solve
 from metamarl.comparison import Comparison
 from metamarl.envs import make, tasks
-from metamarl.files import write_atomically, write_csv, write_text
+from metamarl.files import made_folder, write_atomically, write_csv, write_text
 from metamarl.meta import MetaLearner, Robust
 from metamarl.statistics import Estimate, mean_interval, ratio_interval
 
@@ -132,6 +133,42 @@ def test_any_number_of_workers(comparison):
             np.testing.assert_array_equal(trace.iteration, comparison.traces[key].iteration)
 
 
+@pytest.mark.parametrize(("wanted", "most"), [(10**30, 4), (3, 3), (-1, 2)])
+def test_no_more_workers_than_there_is_work_for(monkeypatch, wanted, most):
+    asked = []
+
+    class Sequential(joblib.Parallel):
+        def __init__(self, n_jobs, **options):
+            asked.append(n_jobs)
+            super().__init__(n_jobs=1, **options)
+
+    monkeypatch.setattr(comparing, "Parallel", Sequential)
+    monkeypatch.setattr(comparing, "cpu_count", lambda: 1)
+    monkeypatch.setattr(comparing, "effective_n_jobs", lambda n: 2 if n < 0 else n)
+    assert len(compared(family(n=8), "last", n_jobs=wanted).rows) == 16
+    compared(family(n=1), "last", n_jobs=wanted)  # two parts of work
+    assert asked == [most, 2]
+
+
+def test_workers_play_a_little_before_they_are_timed(monkeypatch):
+    """Once per solver, start and kind of games; it leaves no trace in the rows."""
+    limits = []
+
+    def counted(*args, **options):
+        limits.append(args[4])
+        return solve(*args, **options)
+
+    monkeypatch.setattr(comparing, "solve", counted)
+    monkeypatch.setattr(comparing, "_READY", set())
+    games = family(n=2)
+    learner, options = mm.Average(), OptimisticMirrorDescent()
+    for expected in ([4, 4, None, None], [None, None]):  # the games take 3 steps
+        rows = comparing._whole(0, games, learner, options, TOL, None, 0)
+        assert limits == expected
+        assert [row["task"] for row in rows] == [0, 1]
+        limits.clear()
+
+
 def test_tasks_that_are_not_solved_say_so():
     found = compared(meta="last", tol=1e-9, max_iterations=20)
     assert not any(row["converged"] for row in found.rows)
@@ -159,7 +196,7 @@ def test_options_of_the_solver_are_used():
 def made(iterations, arms=("none", "a", "b"), converged=True):
     """A comparison from {(seed, task, arm): iterations}."""
     rows = [
-        dict(zip(COLUMNS, [seed, task, arm, n, 0.5, 0.01, converged], strict=True))
+        dict(zip(COLUMNS, [seed, task, arm, n, 0.5, 0.01, 0.0, converged], strict=True))
         for (seed, task, arm), n in iterations.items()
     ]
     trace = Trace(iteration=np.array([1]), gap=np.array([0.01]), seconds=np.array([0.5]))
@@ -187,7 +224,7 @@ def test_speedups_by_hand():
     none, a, b = found.summary()
     assert [row["arm"] for row in (none, a, b)] == ["none", "a", "b"]
     assert none["speedup"] is None
-    assert none["iterations"] == mean_interval([200, 100])
+    assert none["iterations"] == replace(mean_interval([200, 100]), low=0.0)
     assert a["iterations"].mean == (80 + 50) / 2
     assert (a["slower"], b["slower"]) == (0, 1 / 4)
     assert (a["converged"], a["seconds"]) == (1.0, 2.0)
@@ -200,12 +237,39 @@ def test_one_seed_has_no_interval():
     assert "[" not in found.table()
 
 
-def test_only_what_both_arms_solved_is_compared():
+def test_only_what_every_arm_has_finished_is_compared():
     part = dict(BY_HAND)
-    del part[1, 1, "a"], part[0, 1, "none"]
+    del part[1, 1, "a"]
     found = made(part)
-    assert found.speedup == (100 + 80) / (100 + 80)
-    assert found.speedups()["b"].mean == (100 + 80 + 120) / (100 + 80 + 20)
+    assert found.common() == [(0, 0), (0, 1), (1, 0)]
+    assert found.speedup == (400 + 80) / (160 + 80)
+    assert found.speedups()["b"].mean == (400 + 80) / (700 + 80)
+    none, a, b = found.summary()
+    assert [row["iterations"].mean for row in (none, a, b)] == [140, 80, 215]
+    assert {row["seconds"] for row in (none, a, b)} == {1.5}
+    assert (a["slower"], b["slower"]) == (0, 1 / 3)
+
+
+def test_where_nothing_can_be_compared_the_table_has_no_numbers():
+    for found in (made({}), made({(0, 0, "none"): 5, (0, 1, "a"): 5, (0, 0, "b"): 3})):
+        assert "nan" not in found.table()
+        none, a, b = (line.split() for line in found.table().splitlines()[1:])
+        assert none == ["none", "-", "1", "(by", "definition)", "-", "-", "-"]
+        assert (a, b) == (["a", *"-----"], ["b", *"-----"])
+
+
+def test_intervals_of_iterations_do_not_go_below_0():
+    found = made({(0, 0, "none"): 1, (1, 0, "none"): 1000}, ["none"])
+    assert mean_interval([1, 1000]).low < 0
+    (row,) = found.summary()
+    assert row["iterations"].low == 0
+    assert row["iterations"].high == mean_interval([1, 1000]).high
+
+
+def test_a_comparison_introduces_itself_in_one_line():
+    assert repr(made(BY_HAND)) == "<Comparison of none, a, b: 12 solves, speed-up 2.31>"
+    stopped = replace(made({}), interrupted=True)
+    assert repr(stopped) == "<Comparison of none, a, b: 0 solves, interrupted>"
 
 
 def test_nothing_finished():
@@ -227,7 +291,7 @@ def test_table():
     assert all(line == line.rstrip() for line in lines)
     columns = [line.index("100%") for line in lines[1:]]
     assert len(set(columns)) == 1
-    long = made({(0, 0, "none"): 1_234_567, (0, 0, "a"): 1_000})
+    long = made({(0, 0, "none"): 1_234_567, (0, 0, "a"): 1_000}, ["none", "a"])
     assert "1,234,567" in long.table()
 
 
@@ -376,6 +440,45 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["file.txt"]
 
 
+def test_a_folder_that_cannot_be_one_is_named_first(comparison, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "out" / "rows.csv").mkdir(parents=True)
+    for name, error, words in (
+        ("file", NotADirectoryError, r"^Cannot write into file: .*file is not a folder\.$"),
+        ("out", IsADirectoryError, r"^Cannot write out.rows\.csv: it is a folder\.$"),
+        ("", ValueError, r"^Cannot write into '': a folder needs a name\.$"),
+    ):
+        with pytest.raises(error, match=words):
+            comparison.save(name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "out", "rows.csv"]
+
+
+def test_errors_name_the_target_and_not_the_temporary_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path, kind in (
+        (tmp_path / "folder", IsADirectoryError),
+        (tmp_path / "no" / "file", FileNotFoundError),
+    ):
+        with pytest.raises(kind) as error:
+            write_text(path, "text")
+        assert error.value.filename == str(path)
+        assert error.value.filename2 is None
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_made_folder_goes_when_it_stays_empty(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("there", "there/new/deep"):
+        with made_folder(tmp_path / name):
+            assert (tmp_path / name).is_dir()
+        assert os.listdir(tmp_path) == ["there"]
+        assert not os.listdir(tmp_path / "there")
+    with made_folder(tmp_path / "new" / "deep"):
+        (tmp_path / "new" / "file").write_text("")
+    assert os.listdir(tmp_path / "new") == ["file"]
+
+
 def test_a_save_that_fails_leaves_the_old_files(comparison, tmp_path, monkeypatch):
     comparison.save(tmp_path)
     before = (tmp_path / "figure.png").read_bytes()
@@ -475,7 +578,7 @@ def test_bad_parameters_are_one_sentence(name, values):
 def test_unknown_names_are_told_the_nearest():
     with pytest.raises(ValueError, match=r"did you mean 'robust'\?"):
         mm.compare([make("rps")], "robusst")
-    with pytest.raises(ValueError, match="parameter of solve must be one of auto, exact, omd"):
+    with pytest.raises(ValueError, match="parameter of compare must be one of auto, exact"):
         mm.compare([make("rps")], solver="adam")
 
 
@@ -507,6 +610,9 @@ def test_games_that_are_not_alike_are_refused():
         with pytest.raises(ValueError, match="games of the same shape, clock and legal actions"):
             compared([game, game, other])
         compared({0: [game], 1: [other]}, "last")  # sequences need not be
+    forever = make("random", states=3, actions=(2, 3), horizon=None, discount=0.9)
+    with pytest.raises(ValueError, match="games of the same shape, clock and legal actions"):
+        compared([forever, make("random", states=3, actions=(2, 3), horizon=None, discount=0.8)])
 
 
 def test_games_whose_legal_actions_differ_are_refused():
