@@ -16,6 +16,7 @@ from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.comparing import compare
 from metamarl.comparison import BASELINE, FILES, Comparison
+from metamarl.distances import Similarity
 from metamarl.envs import MarkovGame
 from metamarl.envs import tasks as related
 from metamarl.envs.checks import available_memory, check_real, complaint
@@ -138,6 +139,22 @@ def _progress_bar(console: Console, total: int) -> Iterator[Callable[[int, int],
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def _alike(found: list[Similarity]) -> Iterator[str]:
+    """How alike the games were, in the terms of the theory (means over seeds)."""
+    if not found:
+        return
+    facts = []
+    for name, values in (
+        ("rewards by up to {}", [s.payoff for s in found]),
+        ("transitions by up to {} in total variation", [s.transition for s in found]),
+        ("solutions by {} from their mean (KL)", [s.kl for s in found if s.kl is not None]),
+        ("potentials by {} in all", [s.potential for s in found if s.potential is not None]),
+    ):
+        if values:
+            facts.append(name.format(_number(sum(values) / len(values))))
+    yield f"The games differ: {'; '.join(facts)}."
+
+
 def outcome(comparison: Comparison) -> Iterator[str]:
     """What came out, in one sentence per arm; and what to be careful about."""
     over = f"over {len({seed for seed, _ in comparison.common()})} seeds"
@@ -159,6 +176,7 @@ def outcome(comparison: Comparison) -> Iterator[str]:
             interval = f" (95 % interval {_number(low)} to {_number(high)}, {over})"
         unsure = ", which could be chance" if low < 1.0 < high else ""
         yield f"From {starts} the games needed {much}{interval}{unsure}."
+    yield from _alike(list(comparison.similarity.values()))
     if len(comparison.arms) == 1:
         yield f"Every game was solved from scratch ('{BASELINE}'): there is nothing to compare."
     failed = sum(not row["converged"] for row in comparison.rows)

@@ -18,6 +18,7 @@ from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import find_solver, solve
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.comparison import BASELINE, Comparison, Row
+from metamarl.distances import similarity
 from metamarl.envs.checks import check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.meta import MetaLearner, find_meta
@@ -98,11 +99,13 @@ def compare(
         "max_iterations": max_iterations,
     }
     traces = {(row["seed"], row["task"], row["arm"]): row.pop("trace") for row in rows}
+    measured = [(row["seed"], row.pop("similarity")) for row in rows if "similarity" in row]
     return Comparison(
         rows=rows,
         traces=traces,
         arms=list(arms),
         config=config,
+        similarity=dict(reversed(measured)),
         interrupted=interrupted,
     )
 
@@ -204,7 +207,7 @@ def _chain(
             raise KeyboardInterrupt
         zero_sum = game.kind == "zero-sum"
         past.append(solution.policy)
-        yield {
+        row = {
             "seed": seed,
             "task": k,
             "arm": meta.label,
@@ -215,6 +218,9 @@ def _chain(
             "converged": solution.converged,
             "trace": solution.trace,
         }
+        if meta.learns and len(past) == len(games):
+            row["similarity"] = similarity(games, past)
+        yield row
 
 
 def _version() -> str:

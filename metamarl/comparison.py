@@ -3,13 +3,14 @@
 import json
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metamarl.algorithms.solution import Trace
+from metamarl.distances import Similarity
 from metamarl.files import check_folder, write_csv, write_text
 from metamarl.statistics import Estimate, mean_interval, ratio_interval
 
@@ -35,6 +36,9 @@ class Comparison:
     """Arms in order; the first is "none"."""
     config: dict[str, Any]
     """What was run."""
+    similarity: dict[int, Similarity] = field(default_factory=dict)
+    """By seed, how alike the games of a sequence are, and their solutions from the first learned
+    starts; without an arm that learns, nothing."""
     interrupted: bool = False
     """True after Ctrl-C: `rows` holds what was finished."""
 

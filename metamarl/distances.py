@@ -124,6 +124,8 @@ class Similarity:
     """Δ with the KL divergence, at the mean of the policies (an upper bound of the minimum)."""
     euclidean: float | None
     """Δ with the Euclidean divergence, likewise."""
+    potential: float | None
+    """Δ_Φ (see `potential_difference`), where all potentials are known."""
 
 
 def similarity(
@@ -145,11 +147,13 @@ def similarity(
             found = [divergence(games[0], p, mean, kind) for p in policies]
             groups = games[0].nodes.groups[:-1]
             spreads[kind] = float(np.mean([np.maximum.reduceat(d, groups).sum() for d in found]))
+    known = all(game.potential is not None for game in games)
     return Similarity(
         payoff=max(payoff_distance(games[0], game) for game in games),
         transition=max(transition_distance(games[0], game) for game in games),
         kl=spreads["kl"],
         euclidean=spreads["euclidean"],
+        potential=potential_difference(games) if known else None,
     )
 
 

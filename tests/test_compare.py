@@ -22,6 +22,7 @@ from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescen
 from metamarl.algorithms.solution import Status, Trace
 from metamarl.algorithms.solve import solve
 from metamarl.comparison import Comparison
+from metamarl.distances import potential_difference, similarity
 from metamarl.envs import make, tasks
 from metamarl.files import made_folder, write_atomically, write_csv, write_text
 from metamarl.meta import MetaLearner, Robust
@@ -633,3 +634,22 @@ def test_starts_that_are_no_policies_are_refused():
 
     with pytest.raises(TypeError, match="The 'init' parameter of solve must be a JointPolicy"):
         compared(meta=Broken())
+
+
+def test_how_alike_the_games_were():
+    games = {seed: tasks("random", n=3, spread=0.05, seed=seed) for seed in (0, 1)}
+    found = [
+        comparing.compare(games, ["robust", "last"], tol=TOL, n_jobs=jobs).similarity
+        for jobs in (1, 2)
+    ]
+    assert found[0] == found[1]
+    assert set(found[0]) == {0, 1}
+    for seed, alike in found[0].items():
+        only = similarity(games[seed])
+        assert (alike.payoff, alike.transition) == (only.payoff, only.transition)
+        assert alike.kl > 0 < alike.euclidean
+        assert alike.potential is None
+    common = tasks("random", n=3, spread=0.05, kind="potential")
+    alike = comparing.compare(common, "average", solver="q-ascent", tol=TOL).similarity[0]
+    assert alike.potential == pytest.approx(potential_difference(common))
+    assert not comparing.compare(games, "oracle", tol=TOL).similarity
