@@ -112,7 +112,7 @@ class Robust(MetaLearner):
 
     name: ClassVar[str] = "robust"
 
-    caution: float = 15.0
+    caution: float = 25.0
     """c: larger values stay closer to uniform."""
     least: float = 0.01
     """Smallest part of the uniform policy."""
