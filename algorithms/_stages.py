@@ -62,7 +62,7 @@ class StagedRun(AbstractRun):
     def _end_stage(self) -> None:
         plays = self._plays()
         if self.output == "chained":
-            self.past = [plays / self.played, *self.past[:-1]]
+            self.past = [plays / self.played, *self.past][: len(self.past)]
         self.all_plays += plays
         self.all_count += self.played
         self._keep_values()

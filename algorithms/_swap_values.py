@@ -46,9 +46,9 @@ def swap(
                     best = -np.inf
                     for other in range(mine):
                         total = 0.0
-                        for k in range(size):
-                            if (k // inner) % mine == told:
-                                total += flat[joints[j] + k] * Q[k + (other - told) * inner]
+                        for m in range(size // mine):
+                            k = (m // inner * mine + told) * inner + m % inner
+                            total += flat[joints[j] + k] * Q[k + (other - told) * inner]
                         best = max(best, total)
                     fresh[j] += best
             if not cyclic:

@@ -148,9 +148,10 @@ def fix_others(
         size = _fold(s, s, counts, slots, joints, flat, player, respond, weight, digits)
         for a in range(mine if respond else 1):
             heads[entry], total, begin = filled, 0.0, filled
-            for k in range(size):
+            for m in range(size // mine if respond else size):
+                k = (m // inner * mine + a) * inner + m % inner if respond else m
                 w = weight[k]
-                if w == 0.0 or (respond and (k // inner) % mine != a):
+                if w == 0.0:
                     continue
                 r = rows[s] + k
                 total += w * reward[player, r]

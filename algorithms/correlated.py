@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metamarl.algorithms.policy import NEEDED, ROUNDING, JointPolicy
+from metamarl.algorithms.policy import NEEDED, ROUNDING, JointPolicy, whole_sums
 from metamarl.envs.checks import check_array, check_kind, check_memory, complaint, said
 from metamarl.envs.clock import Nodes
 from metamarl.envs.game import MarkovGame
@@ -112,7 +112,7 @@ class CorrelatedPolicy:
             must = "a probability distribution over the legal joint actions in every state"
             got = said(f"something else in {at}state {nodes.states[node]}")
             raise ValueError(complaint("correlated", where, must, got))
-        return flat
+        return flat / np.repeat(whole_sums(sums), np.diff(nodes.joints))
 
     def marginals(self, game: MarkovGame) -> JointPolicy:
         """What every player does on its own, as if it drew independently."""
@@ -126,9 +126,13 @@ class CorrelatedPolicy:
         self, rng: np.random.Generator, state: int, step: int | None = None
     ) -> tuple[int, ...]:
         """Draw what all players do in `state` (at `step`, with a horizon): one action each."""
-        table = self.joint if step is None else self.joint[step]
-        drawn = int(rng.choice(table[state].size, p=table[state].ravel()))
-        return tuple(int(a) for a in np.unravel_index(drawn, table[state].shape))
+        timed = self._game[2] is not None if self._game is not None else step is not None
+        if timed != (step is not None):
+            must = "given in a game with a horizon, and in no other"
+            raise ValueError(complaint("step", "CorrelatedPolicy.sample", must, step))
+        chances = self.joint[state] if step is None else self.joint[step, state]
+        drawn = int(rng.choice(chances.size, p=chances.ravel() / chances.sum()))
+        return tuple(int(a) for a in np.unravel_index(drawn, chances.shape))
 
 
 def flat_of_joint(game: Any, policy: Any, where: str) -> NDArray[np.float64]:

@@ -52,6 +52,7 @@ class Evaluator:
         if game.nodes.cyclic:
             table = game.table
             self._duration = expected_duration(game)
+            self._moving = ~at_rest(table)
             scale = float(np.abs(table.reward).max()) * self._duration
             self._accuracy = EXACT * scale if accuracy is None else max(accuracy, EXACT * scale)
             entries = int(table.counts.max(1).sum())
@@ -60,7 +61,7 @@ class Evaluator:
             self._heads = np.empty(entries + 1, np.int64)
             self._tails = np.empty(len(table.indices), np.int32)
             self._weights = np.empty(len(table.indices))
-            self._last: dict[tuple[int, bool], NDArray[np.float64]] = {}
+            self._last: dict[tuple[int, bool | str], NDArray[np.float64]] = {}
 
     def value(
         self, flat: NDArray[np.float64], player: int, *, respond: bool, correlated: bool = False
@@ -127,7 +128,9 @@ class Evaluator:
             counts = self._heads[rows + 1] - self._heads[rows]
             pointer = np.concatenate([[0], np.cumsum(counts)])
             picked = np.arange(pointer[-1]) + np.repeat(self._heads[rows] - pointer[:-1], counts)
-            moves = sp.csr_array((self._weights[picked], self._tails[picked], pointer), (S, S))
+            # Without the loops of states at rest, whose values are 0: they make it singular.
+            weights = self._weights[picked] * np.repeat(self._moving, counts)
+            moves = sp.csr_array((weights, self._tails[picked], pointer), (S, S))
             system = sp.eye_array(S, format="csr") - self.game.discount * moves
             self.values[:] = reached = spsolve(system.tocsc(), self._pay[rows])
 
@@ -135,6 +138,8 @@ class Evaluator:
         """Player's value at `game.initial` when it swaps what it is told as well as it can."""
         table, nodes = self.game.table, self.game.nodes
         self.values = np.zeros(len(nodes.states))
+        if nodes.cyclic:
+            self.values = self._last.setdefault((player, "swap"), self.values)
         self.error = _swap_values.swap(
             nodes.states, nodes.groups, nodes.joints, nodes.timed,
             table.counts, table.rows, table.reward, table.reward_stride,
@@ -151,7 +156,7 @@ class Evaluator:
         total = 0.0
         for i in range(2):
             total += self.value(flat, i, respond=True) + self.error
-        return max(0.0, total)
+        return _certified(total)
 
     def gap(self, flat: NDArray[np.float64], concept: str) -> float:
         """The gap that belongs to a solution concept: "nash", "cce" or "ce"."""
@@ -168,15 +173,15 @@ class Evaluator:
     def _largest_gain(
         self, flat: NDArray[np.float64], *, correlated: bool, swap: bool = False
     ) -> float:
-        largest = 0.0
+        gains = []
         for i in range(self.game.n_players):
             value = self.value(flat, i, respond=False, correlated=correlated) - self.error
             if swap:
                 best = self._swap_value(flat, i)
             else:
                 best = self.value(flat, i, respond=True, correlated=correlated)
-            largest = max(largest, best + self.error - value)
-        return largest
+            gains.append(_certified(best + self.error - value))
+        return max(gains)
 
     def node_gaps(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         """`(N,)` what all players together could gain by best responses from every node on."""
@@ -188,3 +193,8 @@ class Evaluator:
                 self.value(flat, i, respond=False)
                 gains -= self.values
         return np.maximum(gains, 0.0)
+
+
+def _certified(gain: float) -> float:
+    """A gain, at least 0; infinite where it is no number, which certifies nothing."""
+    return max(0.0, gain) if np.isfinite(gain) else np.inf

@@ -93,7 +93,10 @@ class OptimisticMirrorDescent(AbstractSolver):
         if not isinstance(self.optimism, bool):
             raise TypeError(complaint("optimism", WHERE, "True or False", self.optimism))
         if isinstance(self.step_size, str):
-            check_choice(self.step_size, "step_size", WHERE, ["theory", "adaptive", "logarithmic"])
+            rules = ["theory", "adaptive", "logarithmic"]
+            if self.step_size not in rules:
+                must = f"a number above 0, or one of {', '.join(rules)}"
+                raise ValueError(complaint("step_size", WHERE, must, self.step_size))
         else:
             check_real(self.step_size, "step_size", WHERE, above=0.0)
 

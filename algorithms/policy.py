@@ -115,8 +115,14 @@ class JointPolicy:
                 raise ValueError(complaint("policy", where, must, said(f"shape {array.shape}")))
             array = array.reshape(-1, *mask.shape)[nodes.steps, nodes.states]
             _check_rows(array, mask[nodes.states], nodes, i, where)
+            array = array / whole_sums(array.sum(1))[:, None]
             parts.append(array[mask[nodes.states]])
         return np.concatenate(parts)
+
+
+def whole_sums(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums to divide by: rows that are off by more than rounding would falsify values."""
+    return np.where(np.abs(sums - 1.0) > 1e-14, sums, 1.0)
 
 
 def _check_rows(

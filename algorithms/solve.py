@@ -92,6 +92,9 @@ def solve(
                     status = Status.NONFINITE
                     break
                 gap = judge.gap(flat, run.concept)
+                if not np.isfinite(gap):
+                    status = Status.NONFINITE
+                    break
                 records.append((done, gap, time.perf_counter() - began, run.potential(flat)))
                 show(done, gap)
                 if gap < best_gap:

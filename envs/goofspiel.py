@@ -106,6 +106,8 @@ def _deal(cards: int, hands: Hands, prizes: Sequence[float] | None) -> tuple[Rea
     """The two hands and the prizes, checked."""
     cards = check_integer(cards, "cards", WHERE)
     if hands is None:
+        if cards > MOST_CARDS:
+            raise ValueError(complaint("cards", WHERE, f"at most {MOST_CARDS}", cards))
         hands = [range(1, cards + 1)] * 2
     elif not isinstance(hands, (Sequence, np.ndarray)) or isinstance(hands, str):
         raise TypeError(complaint("hands", WHERE, "two sequences of cards", hands))

@@ -38,7 +38,7 @@ def plain_errors() -> Iterator[None]:
             text = f"{error.filename}: {error.strerror}."
         typer.echo(f"Error: {text}", err=True)
         raise typer.Exit(BAD_INPUT) from None
-    except MemoryError:
+    except (MemoryError, OverflowError):
         typer.echo("Error: there is not enough memory for this.", err=True)
         raise typer.Exit(BAD_INPUT) from None
 

@@ -163,7 +163,8 @@ def _all_steps(rows: NDArray[np.float64], game: MarkovGame) -> NDArray[np.float6
 
 
 def _check_alike(one: MarkovGame, other: MarkovGame, where: str) -> None:
-    alike = one.horizon == other.horizon and len(one.legal) == len(other.legal)
+    alike = one.horizon == other.horizon and one.discount == other.discount
+    alike = alike and len(one.legal) == len(other.legal)
     if not alike or not all(map(np.array_equal, one.legal, other.legal)):
         must = f"alike in clock, states and legal actions to {one!r}"
         raise ValueError(complaint("other", where, must, other))

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms.evaluator import Evaluator
+from metamarl.algorithms.exact import is_exactly_solvable
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import SolveError
 from metamarl.algorithms.solve import solve
@@ -107,7 +108,7 @@ class Robust(MetaLearner):
     the uniform policy, $α = c g^2 / (1 + c g^2)$ there, and at least `least`. It costs two
     measurements of the gap before the first iteration. The rule was read off experiments, in which
     the α that needed the fewest iterations grew with $g^2$ whatever the number and the spread of
-    the games (`benchmarks/meta_spread.py` repeats them).
+    the games (`benchmarks/meta_spread.py` measures what it saves).
     """
 
     name: ClassVar[str] = "robust"
@@ -154,7 +155,10 @@ class Oracle(_Smoothed):
         game: MarkovGame,
         past: Sequence[JointPolicy],  # noqa: ARG002
     ) -> JointPolicy:
-        """Solve the game and mix the solution."""
+        """Solve the game and mix the solution; ValueError where `exact` cannot."""
+        if not is_exactly_solvable(game):
+            must = "a learner other than 'oracle' for games that 'exact' cannot solve"
+            raise ValueError(complaint("meta", "compare", must, game))
         try:
             solution = solve(game, "exact")
         except SolveError as error:  # large rewards: rounding error alone may be above 'tol'

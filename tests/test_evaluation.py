@@ -21,6 +21,7 @@ from metamarl.algorithms.evaluation import (
 )
 from metamarl.algorithms.evaluator import Evaluator, expected_duration
 from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solve import solve
 from metamarl.envs import MarkovGame, make
 
 FAST = settings(deadline=None, max_examples=60, derandomize=True)
@@ -687,3 +688,55 @@ def test_best_response_of_no_player(player):
     game, arrays = timed_game()
     with pytest.raises(TypeError, match=r"^The 'player' parameter of best_response must be"):
         best_response(game, JointPolicy(arrays), player)
+
+
+# --- what must never be certified
+
+
+@pytest.mark.parametrize("leave", [1 / 150, 1 / 250, 1e-4])
+@pytest.mark.parametrize("players", [1, 2, 3])
+def test_games_that_take_long_to_end(leave, players):
+    """State 0 pays player 0 one until it is left, surely in the end: 1 / leave on average."""
+    shape = (2,) * players
+    P, R = np.zeros((2, *shape, 2)), np.zeros((players, 2, *shape))
+    P[0, ..., 0], P[0, ..., 1], P[1, ..., 1] = 1 - leave, leave, 1.0
+    R[0, 0], R[1:, 0] = 1.0, -1.0
+    game = MarkovGame(P, R, initial=[1.0, 0.0])
+    uniform = JointPolicy.uniform(game)
+    expected = np.where(np.arange(players) == 0, 1.0, -1.0) / leave
+    np.testing.assert_allclose(evaluate(game, uniform), expected, rtol=1e-9)
+    assert nash_gap(game, uniform) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_exact_on_a_game_that_takes_long_to_end():
+    rng = np.random.default_rng(0)
+    P = rng.dirichlet(np.ones(2), size=(2, 3, 3))
+    transition = np.zeros((3, 3, 3, 3))
+    transition[:2, ..., :2], transition[:2, ..., 2] = 0.999 * P, 0.001
+    transition[2, ..., 2] = 1.0
+    reward = rng.normal(size=(3, 3, 3))
+    reward[2] = 0.0
+    game = MarkovGame(transition, np.stack([reward, -reward]))
+    solution = solve(game)
+    assert solution.gap < 1e-7
+    assert np.isfinite(solution.value).all()
+
+
+def test_no_number_is_no_certificate(monkeypatch):
+    game = make("random", states=3, horizon=None, discount=0.9)
+    judge = Evaluator(game)
+    monkeypatch.setattr(judge, "value", lambda *_, **__: np.nan)
+    assert judge.nash_gap(JointPolicy.uniform(game).flat(game)) == np.inf
+
+
+def test_rows_that_are_off_by_rounding_do_not_falsify_the_gap():
+    """Identical interests over 100 steps: rows of 1 + 9e-7 would be worth more than the truth."""
+    reward = np.full((2, 2), 100.0)
+    reward[1] += 0.004
+    game = MarkovGame(np.ones((1, 2, 2, 1)), np.stack([reward] * 2)[:, None], horizon=100)
+    first = np.zeros((100, 1, 2))
+    first[..., 0] = 1.0
+    other = np.full((100, 1, 2), 0.5)
+    for off in (0.0, 9e-7, -9e-7):
+        found = nash_gap(game, JointPolicy([first * (1 + off), other]))
+        assert found == pytest.approx(0.4, abs=1e-6)

@@ -276,3 +276,18 @@ def test_starts_are_learned_in_general_sum_games():
     comparison = compare(tasks, ["robust", "average"], tol=0.02)
     assert all(row["converged"] for row in comparison.rows)
     assert comparison.speedup > 1.5
+
+
+@pytest.mark.parametrize("zero_sum", [True, False])
+def test_chained_output_of_a_single_step(zero_sum):
+    arguments = random_game("steps", (2, 3), zero_sum=zero_sum) | {"horizon": 1}
+    solver = OptimisticMirrorDescent(output="chained")
+    solution = solve(MarkovGame(**arguments), solver, tol=0.01)
+    assert solution.converged
+
+
+def test_draws_need_a_step_where_there_is_a_horizon():
+    for kind, step in (("steps", None), ("discounted", 0)):
+        policy = random_joint(MarkovGame(**random_game(kind, (2, 3))))
+        with pytest.raises(ValueError, match="'step' parameter"):
+            policy.sample(np.random.default_rng(0), 0, step)

@@ -139,7 +139,8 @@ def test_robust_decides_state_by_state():
     past = [JointPolicy([[[good, bad]], [[good, bad]]])]
     start = Robust().start(game, past)
     np.testing.assert_allclose(start[0][0, 0], 0.99 * np.array(good) + 0.005, atol=1e-9)
-    part = 15 * 9 / (1 + 15 * 9)  # gaps 3 and 1
+    odds = Robust().caution * 9  # gaps 3 and 1
+    part = odds / (1 + odds)
     np.testing.assert_allclose(start[0][0, 1], [part / 2, 1 - part / 2], atol=1e-9)
 
 

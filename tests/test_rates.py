@@ -1,6 +1,6 @@
 """The guarantee: gap · T stays bounded, and the closer the start, the smaller the gap at T.
 
-Figures of the prototype (random games, last-stage average, T = 1e3 / 1e4 / 3e4, step size 1/(4H),
+Figures measured before (random games, last-stage average, T = 1e3 / 1e4 / 3e4, step size 1/(4H),
 1/H and 4/H): (S, A, H) = (2, 2, 2): 59/76/66, 12.8/15.4/14.4, 2.6/3.5/3.1; (5, 3, 3): 259/278/260,
 64/65/59, 14.6/14.4/13.6; without optimism gap · T grew from 61 to 777.
 """
