@@ -98,7 +98,7 @@ class Plan:
         if not comparison.rows:
             typer.echo("Interrupted before the first solve was finished.", err=True)
             raise typer.Exit(support.INTERRUPTED)
-        comparison.config["command"] = self.command()
+        comparison.config["command"] = self.command(comparison.config["solver"]["name"])
         comparison.config["interrupted"] = comparison.interrupted
         comparison.save(folder)
         typer.echo(comparison.table())
@@ -113,14 +113,14 @@ class Plan:
             typer.echo(f"Interrupted: {done}; {over}.", err=True)
             raise typer.Exit(support.INTERRUPTED)
 
-    def command(self) -> str:
+    def command(self, solver: str) -> str:
         """The command that repeats this, with every default written out."""
         words = ["metamarl", "compare", self.game]
         words += [word for knob in self.knobs for word in ("-o", knob)]
         for name in ("tasks", "spread", "seeds", "seed"):
             words += [f"--{name}", str(getattr(self, name))]
         words += ["--meta", ",".join(self.meta)]
-        words += ["--solver", self.solver] if self.solver else []
+        words += ["--solver", solver]
         words += [word for option in self.solver_options for word in ("-s", option)]
         words += ["--tol", str(self.tol)]
         if self.max_iterations is not None:

@@ -76,6 +76,8 @@ def compare(
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         must = "a number of worker processes, or -1 for one per core"
         raise ValueError(complaint("n_jobs", "compare", must, n_jobs))
+    if progress is not None and not callable(progress):
+        raise TypeError(complaint("progress", "compare", "a function or None", progress))
     chains = [(s, games, arm) for s, games in sequences.items() for arm in arms.values()]
     total = sum(len(games) for _, games, _ in chains)
     rows: list[Row] = []

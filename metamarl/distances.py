@@ -12,6 +12,7 @@ sums is reconstructed.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from metamarl.algorithms.evaluation import best_response
 from metamarl.algorithms.evaluator import expected_duration
 from metamarl.algorithms.policy import JointPolicy
-from metamarl.envs.checks import check_choice, complaint, said
+from metamarl.envs.checks import check_choice, check_kind, complaint, said
 from metamarl.envs.game import MarkovGame
 
 DIVERGENCES = ("kl", "euclidean")
@@ -42,6 +43,8 @@ def divergence(
         `(N,)` in the order of `game.nodes`.
     """
     check_choice(kind, "kind", "divergence", DIVERGENCES)
+    for name, given in (("policy", policy), ("reference", reference)):
+        check_kind(given, JointPolicy, name, "divergence", "a JointPolicy")
     p, q = policy.flat(game, "divergence"), reference.flat(game, "divergence")
     if kind == "euclidean":
         terms = 0.5 * (p - q) ** 2
@@ -80,6 +83,7 @@ def potential_difference(games: Sequence[MarkovGame]) -> float:
 
     Raises ValueError where a game has no known potential.
     """
+    _check_games(games, "potential_difference")
     total = 0.0
     for one, other in pairwise(games):
         _check_alike(one, other, "potential_difference")
@@ -135,6 +139,7 @@ def similarity(
 
     Raises ValueError where shapes differ.
     """
+    _check_games(games, "similarity")
     if not games or (policies is not None and len(policies) != len(games)):
         must = "one policy for each of at least one game"
         got = said(f"{len(games)} games and {len(policies or ())} policies")
@@ -162,7 +167,14 @@ def _all_steps(rows: NDArray[np.float64], game: MarkovGame) -> NDArray[np.float6
     return rows.reshape(*rows.shape[:-1], -1, game.table.n_rows)
 
 
+def _check_games(games: Any, where: str) -> None:
+    fine = isinstance(games, Sequence) and all(isinstance(game, MarkovGame) for game in games)
+    if not fine:
+        raise TypeError(complaint("games", where, "a sequence of MarkovGames", games))
+
+
 def _check_alike(one: MarkovGame, other: MarkovGame, where: str) -> None:
+    _check_games([one, other], where)
     alike = one.horizon == other.horizon and one.discount == other.discount
     alike = alike and len(one.legal) == len(other.legal)
     if not alike or not all(map(np.array_equal, one.legal, other.legal)):

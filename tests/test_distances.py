@@ -94,7 +94,22 @@ def test_potential_differences(clock):
         potential_difference([make("random"), make("random")])
 
 
+@pytest.mark.parametrize("of", [payoff_distance, transition_distance])
+def test_what_is_no_game_is_refused(of):
+    game = make("rps")
+    with pytest.raises(TypeError, match="MarkovGame"):
+        of(game, 3)
+    for of_many in (similarity, potential_difference):
+        with pytest.raises(TypeError, match="sequence of MarkovGames"):
+            of_many(3)
+    with pytest.raises(TypeError, match="a JointPolicy"):
+        divergence(game, 3, JointPolicy.uniform(game))
+
+
 def test_games_that_are_not_alike_are_refused():
+    near, far = (make("random", horizon=None, discount=d) for d in (0.9, 0.5))
+    with pytest.raises(ValueError, match="alike in clock"):
+        payoff_distance(near, far)
     one, two = tasks("rps", n=1)[0], tasks("rps", n=1, rounds=3)[0]
     with pytest.raises(ValueError, match="alike in clock"):
         payoff_distance(one, two)
