@@ -31,7 +31,7 @@ class StagedRun(AbstractRun):
         spans: list[list[slice]],
     ) -> None:
         self.H, self.output, self.resolution, self.spans = horizon, output, resolution, spans
-        self.length, self.played, self.stages = horizon, 0, 0
+        self.length, self.played = horizon, 0
         self.all_plays, self.all_count = np.zeros_like(first), 0
         self.past = [first] * (len(spans) - 1)
 
@@ -67,7 +67,6 @@ class StagedRun(AbstractRun):
         self.all_count += self.played
         self._keep_values()
         self.length = self.length * (self.H + 1) // self.H
-        self.stages += 1
         self._begin()
         self.played = 0
 

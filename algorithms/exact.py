@@ -23,7 +23,7 @@ from metamarl.envs.checks import complaint, said
 from metamarl.envs.game import MarkovGame
 
 OFTEN = 20  # iterations between measurements of the gap
-ROUNDING = 1e-14  # relative residual at which Shapley iteration has nothing left to do
+ROUNDING = 1e-14  # relative residual at which there is nothing left to do
 
 
 def is_exactly_solvable(game: MarkovGame) -> bool:
@@ -35,7 +35,7 @@ def is_exactly_solvable(game: MarkovGame) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Exact(AbstractSolver):
-    """Backward induction or Shapley iteration to machine precision; it has no options."""
+    """Backward induction or policy iteration to rounding error; it has no options."""
 
     name: ClassVar[str] = "exact"
     max_iterations: ClassVar[int] = 100_000

@@ -43,6 +43,7 @@ raised the potential; one that did not is taken back, and the next goes half as 
 than "safe". It is "safe" where no potential is known.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -123,9 +124,9 @@ class _Ascent(AbstractSolver):
             return None, note
         return found.rows, ""
 
+    @abstractmethod
     def _theory(self, game: MarkovGame) -> float:
         """η for rewards of span 1."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

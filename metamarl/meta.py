@@ -106,9 +106,9 @@ class Robust(MetaLearner):
 
     With $g$ the duality gap from a (step, state) on under the mean policy, divided by that under
     the uniform policy, $α = c g^2 / (1 + c g^2)$ there, and at least `least`. It costs two
-    measurements of the gap before the first iteration. The rule was read off experiments, in which
-    the α that needed the fewest iterations grew with $g^2$ whatever the number and the spread of
-    the games (`benchmarks/meta_spread.py` measures what it saves).
+    measurements of the gap before the first iteration, which are not counted as iterations. The
+    rule is empirical: on random games the α that needed the fewest iterations grew about with
+    $g^2$, whatever their number and spread (`benchmarks/meta_spread.py` measures what it saves).
     """
 
     name: ClassVar[str] = "robust"
