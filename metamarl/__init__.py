@@ -51,6 +51,8 @@ if _TYPE_CHECKING:
         transition_distance,
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
+    from metamarl.envs.anonymous import AnonymousGame
+    from metamarl.envs.counts import count_vectors
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
@@ -87,12 +89,15 @@ _HOMES = {
         "transition_distance",
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
+    "envs.anonymous": ["AnonymousGame"],
+    "envs.counts": ["count_vectors"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
+    "AnonymousGame",
     "Average",
     "Comparison",
     "CorrelatedPolicy",
@@ -119,6 +124,7 @@ __all__ = [
     "ce_gap",
     "ce_range",
     "compare",
+    "count_vectors",
     "divergence",
     "evaluate",
     "find_potential",
