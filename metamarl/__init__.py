@@ -31,6 +31,7 @@ if _TYPE_CHECKING:
         QAscent,
         potential_value,
     )
+    from metamarl.algorithms.regret_matching import RegretMatching
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
     from metamarl.algorithms.stage_equilibria import (
@@ -69,6 +70,7 @@ _HOMES = {
         "QAscent",
         "potential_value",
     ],
+    "algorithms.regret_matching": ["RegretMatching"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -111,6 +113,7 @@ __all__ = [
     "Oracle",
     "PolicyGradient",
     "QAscent",
+    "RegretMatching",
     "Robust",
     "Scratch",
     "Similarity",
