@@ -62,7 +62,7 @@ from metamarl.envs.potential import by_structure, find_potential
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ascent(AbstractSolver):
+class IndependentAscent(AbstractSolver):
     """Options that all independent policy gradients share."""
 
     rule: ClassVar[int]
@@ -130,7 +130,7 @@ class _Ascent(AbstractSolver):
 
 
 @dataclass(frozen=True, kw_only=True)
-class QAscent(_Ascent):
+class QAscent(IndependentAscent):
     """Options of independent projected Q-ascent (Ding et al. 2022)."""
 
     name: ClassVar[str] = "q-ascent"
@@ -142,7 +142,7 @@ class QAscent(_Ascent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyGradient(_Ascent):
+class PolicyGradient(IndependentAscent):
     """Options of the exact independent policy gradient, projected (Leonardos et al. 2022)."""
 
     name: ClassVar[str] = "pg"
@@ -154,7 +154,7 @@ class PolicyGradient(_Ascent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NaturalPolicyGradient(_Ascent):
+class NaturalPolicyGradient(IndependentAscent):
     """Options of the independent natural policy gradient, softmax (Sun et al. 2023)."""
 
     name: ClassVar[str] = "npg"
@@ -171,16 +171,22 @@ def _sizes(game: MarkovGame) -> tuple[int, int, float]:
     return game.n_players, max(int(mask.sum(1).max()) for mask in game.legal), H
 
 
+def potential_meter(game: MarkovGame) -> PotentialMeter | None:
+    """What values the game's potential at flat policies; None where no potential is known."""
+    found = by_structure(game)
+    rows = found.rows if found else game.potential
+    return None if rows is None else PotentialMeter(game, rows)
+
+
 def potential_value(game: MarkovGame, policy: JointPolicy) -> float:
     """Value of the game's potential at `policy`: its stage potential's expected (discounted) sum.
 
     Raises ValueError for a game that neither declares a potential nor surely has one.
     """
     flat = policy.flat(game, "potential_value")
-    found = by_structure(game)
-    rows = found.rows if found else game.potential
-    if rows is None:
+    meter = potential_meter(game)
+    if meter is None:
         must = "a game that declares a potential, or surely has one"
         got = said(f"a {game.kind} game")
         raise ValueError(complaint("game", "potential_value", must, got))
-    return PotentialMeter(game, rows)(flat)
+    return meter(flat)

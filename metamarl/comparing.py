@@ -15,7 +15,7 @@ from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Status
-from metamarl.algorithms.solve import find_solver, solve
+from metamarl.algorithms.solve import find_solver
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.comparison import BASELINE, Comparison, Row
 from metamarl.distances import similarity
@@ -203,8 +203,7 @@ def _chain(
     past: list[JointPolicy] = []
     for k, game in enumerate(games, first):
         began = time.perf_counter()
-        start = meta.start(game, past)
-        solution = solve(game, options, start, tol, max_iterations, throw=False)
+        solution = meta.solve(game, past, options, tol, max_iterations)
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         zero_sum = game.kind == "zero-sum"

@@ -25,10 +25,17 @@ from numpy.typing import NDArray
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import is_exactly_solvable
 from metamarl.algorithms.policy import JointPolicy
-from metamarl.algorithms.solution import SolveError
+from metamarl.algorithms.policy_gradient import (
+    IndependentAscent,
+    NaturalPolicyGradient,
+    potential_meter,
+)
+from metamarl.algorithms.solution import Solution, SolveError
 from metamarl.algorithms.solve import solve
+from metamarl.algorithms.solver import AbstractSolver
 from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
+from metamarl.racing import ascend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +59,20 @@ class MetaLearner(ABC):
     @abstractmethod
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Policy to start `game` from, given the solutions of the games before; None: uniform."""
+
+    def solve(
+        self,
+        game: MarkovGame,
+        past: Sequence[JointPolicy],
+        solver: AbstractSolver,
+        tol: float,
+        max_iterations: int | None,
+    ) -> Solution:
+        """Solve `game` after the ones before: once, from `start`, unless a learner knows better.
+
+        The solution's iterations are all that were spent.
+        """
+        return solve(game, solver, self.start(game, past), tol, max_iterations, throw=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +130,12 @@ class Robust(MetaLearner):
     measurements of the gap before the first iteration, which are not counted as iterations. The
     rule is empirical: on random games the α that needed the fewest iterations grew about with
     $g^2$, whatever their number and spread (`benchmarks/meta_spread.py` measures what it saves).
+
+    In potential games, for solvers by gradient ascent, a learned start can hold the ascent at a
+    worse equilibrium than a start from scratch would find. There it begins from the past solution
+    with the highest potential, if that is nearly an equilibrium of the game at hand; where there is
+    reason for doubt it runs from scratch too and keeps the higher potential, all iterations counted
+    (see `metamarl.racing`).
     """
 
     name: ClassVar[str] = "robust"
@@ -117,6 +144,24 @@ class Robust(MetaLearner):
     """c: larger values stay closer to uniform."""
     least: float = 0.01
     """Smallest part of the uniform policy."""
+
+    def solve(
+        self,
+        game: MarkovGame,
+        past: Sequence[JointPolicy],
+        solver: AbstractSolver,
+        tol: float,
+        max_iterations: int | None,
+    ) -> Solution:
+        """Solve `game`; by gradient ascent in a potential game, guard against bad equilibria."""
+        meter = None
+        if past and isinstance(solver, IndependentAscent):
+            meter = potential_meter(game)
+        if meter is None:
+            return super().solve(game, past, solver, tol, max_iterations)
+        limit = max_iterations or solver.max_iterations
+        part = self.least if isinstance(solver, NaturalPolicyGradient) else 0.0
+        return ascend(game, past, solver, meter, tol, limit, part)
 
     def __post_init__(self) -> None:
         check_real(self.caution, "caution", "Robust", 0.0)
