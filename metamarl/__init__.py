@@ -31,6 +31,7 @@ if _TYPE_CHECKING:
         QAscent,
         potential_value,
     )
+    from metamarl.algorithms.response import response_game
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
     from metamarl.algorithms.stage_equilibria import (
@@ -67,6 +68,7 @@ _HOMES = {
         "QAscent",
         "potential_value",
     ],
+    "algorithms.response": ["response_game"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -131,6 +133,7 @@ __all__ = [
     "potential_value",
     "pure_equilibria",
     "register",
+    "response_game",
     "similarity",
     "solve",
     "stage_payoffs",
