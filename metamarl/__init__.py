@@ -55,6 +55,7 @@ if _TYPE_CHECKING:
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.sources import Select
 
 _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
@@ -92,6 +93,7 @@ _HOMES = {
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "sources": ["Select"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
@@ -110,6 +112,7 @@ __all__ = [
     "QAscent",
     "Robust",
     "Scratch",
+    "Select",
     "Similarity",
     "Solution",
     "SolveError",
