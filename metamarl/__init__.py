@@ -54,6 +54,16 @@ if _TYPE_CHECKING:
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.tier_agents import (
+        NaiveTransfer,
+        NoTransfer,
+        OracleTransfer,
+        PessimisticTransfer,
+        RobustTransfer,
+        TierAgent,
+    )
+    from metamarl.tier_run import TieredRun
+    from metamarl.tiers import tiered
 
 _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
@@ -90,6 +100,16 @@ _HOMES = {
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "tier_agents": [
+        "NaiveTransfer",
+        "NoTransfer",
+        "OracleTransfer",
+        "PessimisticTransfer",
+        "RobustTransfer",
+        "TierAgent",
+    ],
+    "tier_run": ["TieredRun"],
+    "tiers": ["tiered"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
@@ -101,18 +121,25 @@ __all__ = [
     "Last",
     "MarkovGame",
     "MetaLearner",
+    "NaiveTransfer",
     "NaturalPolicyGradient",
+    "NoTransfer",
     "OptimisticMirrorDescent",
     "Oracle",
+    "OracleTransfer",
+    "PessimisticTransfer",
     "PolicyGradient",
     "QAscent",
     "Robust",
+    "RobustTransfer",
     "Scratch",
     "Similarity",
     "Solution",
     "SolveError",
     "SolveInterrupted",
     "Status",
+    "TierAgent",
+    "TieredRun",
     "best_response",
     "cce_gap",
     "cce_range",
@@ -135,6 +162,7 @@ __all__ = [
     "solve",
     "stage_payoffs",
     "tasks",
+    "tiered",
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",
