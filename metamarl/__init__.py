@@ -56,6 +56,16 @@ if _TYPE_CHECKING:
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
     from metamarl.sources import Select
+    from metamarl.tier_agents import (
+        NaiveTransfer,
+        NoTransfer,
+        OracleTransfer,
+        PessimisticTransfer,
+        RobustTransfer,
+        TierAgent,
+    )
+    from metamarl.tier_run import TieredRun
+    from metamarl.tiers import tiered
 
 _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
@@ -94,6 +104,16 @@ _HOMES = {
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
     "sources": ["Select"],
+    "tier_agents": [
+        "NaiveTransfer",
+        "NoTransfer",
+        "OracleTransfer",
+        "PessimisticTransfer",
+        "RobustTransfer",
+        "TierAgent",
+    ],
+    "tier_run": ["TieredRun"],
+    "tiers": ["tiered"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
@@ -105,12 +125,17 @@ __all__ = [
     "Last",
     "MarkovGame",
     "MetaLearner",
+    "NaiveTransfer",
     "NaturalPolicyGradient",
+    "NoTransfer",
     "OptimisticMirrorDescent",
     "Oracle",
+    "OracleTransfer",
+    "PessimisticTransfer",
     "PolicyGradient",
     "QAscent",
     "Robust",
+    "RobustTransfer",
     "Scratch",
     "Select",
     "Similarity",
@@ -118,6 +143,8 @@ __all__ = [
     "SolveError",
     "SolveInterrupted",
     "Status",
+    "TierAgent",
+    "TieredRun",
     "best_response",
     "cce_gap",
     "cce_range",
@@ -141,6 +168,7 @@ __all__ = [
     "solve",
     "stage_payoffs",
     "tasks",
+    "tiered",
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",
