@@ -47,7 +47,7 @@ class CorrelatedPolicy:
         flat, nodes = flat_of_joint(game, policy, "CorrelatedPolicy.product"), game.nodes
         joint = np.ones(int(nodes.joints[-1]))
         for i in range(game.n_players):
-            joint *= flat[_owners(game.table, nodes, i)]
+            joint *= flat[owners_of(game.table, nodes, i)]
         return cls.from_flat(game, joint)
 
     def __repr__(self) -> str:
@@ -119,7 +119,7 @@ class CorrelatedPolicy:
         joint, nodes = self.flat(game), game.nodes
         flat = np.zeros(int(nodes.slots[-1, -1]))
         for i in range(game.n_players):
-            np.add.at(flat, _owners(game.table, nodes, i), joint)
+            np.add.at(flat, owners_of(game.table, nodes, i), joint)
         return JointPolicy.from_flat(game, flat)
 
     def sample(
@@ -157,7 +157,7 @@ def _places(table: Table, nodes: Nodes) -> tuple[NDArray[np.intp], ...]:
     return np.repeat(nodes.steps, counts), legal_rows(table.legal)[rows]
 
 
-def _owners(table: Table, nodes: Nodes, player: int) -> NDArray[np.int64]:
+def owners_of(table: Table, nodes: Nodes, player: int) -> NDArray[np.int64]:
     """`(J,)` where player's action of every joint action lies in a flat policy."""
     counts = np.diff(nodes.joints)
     inner = table.counts[:, player + 1 :].prod(1)

@@ -15,13 +15,7 @@ if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic
 
 if _TYPE_CHECKING:
     from metamarl.algorithms.correlated import CorrelatedPolicy
-    from metamarl.algorithms.evaluation import (
-        best_response,
-        cce_gap,
-        ce_gap,
-        evaluate,
-        nash_gap,
-    )
+    from metamarl.algorithms.evaluation import best_response, cce_gap, ce_gap, evaluate, nash_gap
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.policy import JointPolicy
@@ -32,6 +26,7 @@ if _TYPE_CHECKING:
         potential_value,
     )
     from metamarl.algorithms.regret_matching import RegretMatching
+    from metamarl.algorithms.response import response_game
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
     from metamarl.algorithms.stage_equilibria import (
@@ -57,6 +52,17 @@ if _TYPE_CHECKING:
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.sources import Select
+    from metamarl.tier_agents import (
+        NaiveTransfer,
+        NoTransfer,
+        OracleTransfer,
+        PessimisticTransfer,
+        RobustTransfer,
+        TierAgent,
+    )
+    from metamarl.tier_run import TieredRun
+    from metamarl.tiers import tiered
 
 _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
@@ -71,6 +77,7 @@ _HOMES = {
         "potential_value",
     ],
     "algorithms.regret_matching": ["RegretMatching"],
+    "algorithms.response": ["response_game"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -96,6 +103,17 @@ _HOMES = {
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "sources": ["Select"],
+    "tier_agents": [
+        "NaiveTransfer",
+        "NoTransfer",
+        "OracleTransfer",
+        "PessimisticTransfer",
+        "RobustTransfer",
+        "TierAgent",
+    ],
+    "tier_run": ["TieredRun"],
+    "tiers": ["tiered"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
@@ -108,19 +126,27 @@ __all__ = [
     "Last",
     "MarkovGame",
     "MetaLearner",
+    "NaiveTransfer",
     "NaturalPolicyGradient",
+    "NoTransfer",
     "OptimisticMirrorDescent",
     "Oracle",
+    "OracleTransfer",
+    "PessimisticTransfer",
     "PolicyGradient",
     "QAscent",
     "RegretMatching",
     "Robust",
+    "RobustTransfer",
     "Scratch",
+    "Select",
     "Similarity",
     "Solution",
     "SolveError",
     "SolveInterrupted",
     "Status",
+    "TierAgent",
+    "TieredRun",
     "best_response",
     "cce_gap",
     "cce_range",
@@ -140,10 +166,12 @@ __all__ = [
     "potential_value",
     "pure_equilibria",
     "register",
+    "response_game",
     "similarity",
     "solve",
     "stage_payoffs",
     "tasks",
+    "tiered",
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",

@@ -21,7 +21,7 @@ from metamarl.envs import MarkovGame
 from metamarl.envs import tasks as related
 from metamarl.envs.checks import available_memory, check_real, complaint
 from metamarl.files import check_folder, made_folder
-from metamarl.meta import META_LEARNERS, find_meta
+from metamarl.learners import META_LEARNERS, find_meta
 
 MOST_SOLVES = 10**6
 BYTES_PER_GAME = 10_000  # beside its table

@@ -21,7 +21,8 @@ from metamarl.comparison import BASELINE, Comparison, Row
 from metamarl.distances import similarity
 from metamarl.envs.checks import check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
-from metamarl.meta import MetaLearner, find_meta
+from metamarl.learners import find_meta
+from metamarl.meta import MetaLearner
 
 Sequences = Mapping[int, Sequence[MarkovGame]]
 WORKERS_PER_CORE = 4

@@ -17,7 +17,7 @@ ratio near 1 and a start close to uniform, which costs no more than log 1/α in 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from metamarl.algorithms.policy_gradient import (
 from metamarl.algorithms.solution import Solution, SolveError
 from metamarl.algorithms.solve import solve
 from metamarl.algorithms.solver import AbstractSolver
-from metamarl.envs.checks import check_choice, check_real, complaint
+from metamarl.envs.checks import check_real, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.racing import ascend
 
@@ -209,21 +209,6 @@ class Oracle(_Smoothed):
         except SolveError as error:  # large rewards: rounding error alone may be above 'tol'
             solution = error.solution
         return _mixture(game, [solution.policy], self.smoothing)
-
-
-META_LEARNERS: dict[str, type[MetaLearner]] = {
-    learner.name: learner for learner in (Scratch, Last, Average, Robust, Oracle)
-}
-
-
-def find_meta(meta: Any) -> MetaLearner:
-    """Meta-learner for a name in `META_LEARNERS`; objects are passed on."""
-    if isinstance(meta, MetaLearner):
-        return meta
-    if not isinstance(meta, str):
-        must = "the name of a meta-learner, or one, or a list of them"
-        raise TypeError(complaint("meta", "compare", must, meta))
-    return META_LEARNERS[check_choice(meta, "meta", "compare", META_LEARNERS)]()
 
 
 def _mean(game: MarkovGame, past: Sequence[JointPolicy]) -> NDArray[np.float64]:

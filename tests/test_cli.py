@@ -21,7 +21,7 @@ from metamarl.cli import app
 from metamarl.comparison import Comparison
 from metamarl.envs import family, games
 from metamarl.files import made_folder
-from metamarl.meta import META_LEARNERS
+from metamarl.learners import META_LEARNERS
 
 FILES = {"figure.png", "rows.csv", "traces.csv", "table.txt", "config.json"}
 QUICK = ["--tasks", "3", "--seeds", "2", "--jobs", "1"]

@@ -14,7 +14,8 @@ from metamarl.algorithms.evaluation import nash_gap
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solve import solve
 from metamarl.envs import MarkovGame, make, tasks
-from metamarl.meta import META_LEARNERS, Average, Last, MetaLearner, Oracle, Robust, Scratch
+from metamarl.learners import META_LEARNERS
+from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
 
 FAST = settings(deadline=None, max_examples=40, derandomize=True)
 KINDS = ["steps", "timed-discounted", "discounted", "acyclic"]
@@ -61,7 +62,7 @@ def assert_same(policy, arrays, game):
 
 
 def test_names():
-    assert list(META_LEARNERS) == ["none", "last", "average", "robust", "oracle"]
+    assert list(META_LEARNERS) == ["none", "last", "average", "robust", "select", "oracle"]
     for name, learner in META_LEARNERS.items():
         assert learner.name == learner().label == name
     assert (mm.Robust, mm.Scratch, mm.MetaLearner) == (Robust, Scratch, MetaLearner)
