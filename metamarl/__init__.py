@@ -51,6 +51,7 @@ if _TYPE_CHECKING:
     from metamarl.envs.counts import count_vectors
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
+    from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
     from metamarl.sources import Select
     from metamarl.tier_agents import (
@@ -61,6 +62,10 @@ if _TYPE_CHECKING:
         RobustTransfer,
         TierAgent,
     )
+    from metamarl.tier_bandits import tiered_bandits
+    from metamarl.tier_comparing import compare_tiers
+    from metamarl.tier_comparison import TierComparison
+    from metamarl.tier_diagnostics import TierDiagnosis, diagnose_tiers
     from metamarl.tier_run import TieredRun
     from metamarl.tiers import tiered
 
@@ -102,6 +107,7 @@ _HOMES = {
     "envs.counts": ["count_vectors"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
+    "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
     "sources": ["Select"],
     "tier_agents": [
@@ -112,6 +118,10 @@ _HOMES = {
         "RobustTransfer",
         "TierAgent",
     ],
+    "tier_bandits": ["tiered_bandits"],
+    "tier_comparing": ["compare_tiers"],
+    "tier_comparison": ["TierComparison"],
+    "tier_diagnostics": ["TierDiagnosis", "diagnose_tiers"],
     "tier_run": ["TieredRun"],
     "tiers": ["tiered"],
 }
@@ -146,14 +156,19 @@ __all__ = [
     "SolveInterrupted",
     "Status",
     "TierAgent",
+    "TierComparison",
+    "TierDiagnosis",
     "TieredRun",
+    "Tiers",
     "best_response",
     "cce_gap",
     "cce_range",
     "ce_gap",
     "ce_range",
     "compare",
+    "compare_tiers",
     "count_vectors",
+    "diagnose_tiers",
     "divergence",
     "evaluate",
     "find_potential",
@@ -171,7 +186,10 @@ __all__ = [
     "solve",
     "stage_payoffs",
     "tasks",
+    "tier_families",
+    "tier_tasks",
     "tiered",
+    "tiered_bandits",
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",
