@@ -13,6 +13,8 @@ _root = _Path(__file__).parent
 if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic links
     __path__.append(str(_root.parent))
 
+_import_module("metamarl._registration").register_when_imported()
+
 if _TYPE_CHECKING:
     from metamarl.algorithms.correlated import CorrelatedPolicy
     from metamarl.algorithms.evaluation import (
@@ -23,6 +25,7 @@ if _TYPE_CHECKING:
         nash_gap,
     )
     from metamarl.algorithms.exact import Exact
+    from metamarl.algorithms.gymnasium import to_gymnasium
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.policy import JointPolicy
     from metamarl.algorithms.policy_gradient import (
@@ -60,6 +63,7 @@ _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
+    "algorithms.gymnasium": ["to_gymnasium"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.policy": ["JointPolicy"],
     "algorithms.policy_gradient": [
@@ -138,6 +142,7 @@ __all__ = [
     "solve",
     "stage_payoffs",
     "tasks",
+    "to_gymnasium",
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",
