@@ -55,6 +55,7 @@ if _TYPE_CHECKING:
         transition_distance,
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
+    from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
@@ -93,6 +94,7 @@ _HOMES = {
         "transition_distance",
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
+    "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
@@ -128,6 +130,7 @@ __all__ = [
     "divergence",
     "evaluate",
     "find_potential",
+    "from_openspiel",
     "from_rules",
     "games",
     "make",
