@@ -17,6 +17,7 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.correlated import CorrelatedPolicy
     from metamarl.algorithms.evaluation import best_response, cce_gap, ce_gap, evaluate, nash_gap
     from metamarl.algorithms.exact import Exact
+    from metamarl.algorithms.gymnasium import to_gymnasium
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.policy import JointPolicy
     from metamarl.algorithms.policy_gradient import (
@@ -49,6 +50,7 @@ if _TYPE_CHECKING:
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.anonymous import AnonymousGame
     from metamarl.envs.counts import count_vectors
+    from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
@@ -73,6 +75,7 @@ _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
+    "algorithms.gymnasium": ["to_gymnasium"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.policy": ["JointPolicy"],
     "algorithms.policy_gradient": [
@@ -105,6 +108,7 @@ _HOMES = {
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.anonymous": ["AnonymousGame"],
     "envs.counts": ["count_vectors"],
+    "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
@@ -172,6 +176,7 @@ __all__ = [
     "divergence",
     "evaluate",
     "find_potential",
+    "from_openspiel",
     "from_rules",
     "games",
     "make",
@@ -190,6 +195,7 @@ __all__ = [
     "tier_tasks",
     "tiered",
     "tiered_bandits",
+    "to_gymnasium",
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",
