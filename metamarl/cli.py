@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from metamarl import _cli_run, _cli_tiered
 from metamarl import _cli_support as support
-from metamarl import _cli_tiered
 
 app = typer.Typer(
     name="metamarl",
@@ -243,6 +243,7 @@ def compare(
 
 
 app.command()(_cli_tiered.tiered)
+app.command()(_cli_run.run)
 
 
 def main() -> None:

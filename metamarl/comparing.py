@@ -1,32 +1,26 @@
 """Run the arms of a comparison: meta-learned against independent convergence."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
-from itertools import groupby
 from numbers import Integral
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 
-from metamarl.algorithms.evaluation import effective_horizon
-from metamarl.algorithms.policy import JointPolicy
-from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import find_solver
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.arms import Part, Terms, run_parts
 from metamarl.comparison import BASELINE, Comparison, Row
-from metamarl.distances import similarity
 from metamarl.envs.checks import check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
+from metamarl.fingerprint import installed
+from metamarl.keeping import Kept
 from metamarl.learners import find_meta
 from metamarl.meta import MetaLearner
+from metamarl.workers import Workers
 
 Sequences = Mapping[int, Sequence[MarkovGame]]
-WORKERS_PER_CORE = 4
-_READY: set[tuple[str, str, str]] = set()  # solvers, starts and kinds of games played here before
 
 
 def compare(
@@ -38,6 +32,9 @@ def compare(
     n_jobs: int = 1,
     max_iterations: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    backend: str = "processes",
+    scheduler: str | None = None,
+    keep: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     """Solve sequences of games from scratch and from meta-learned starts.
 
@@ -54,6 +51,10 @@ def compare(
             than four per core. The numbers do not depend on it.
         max_iterations: where a solve gives up.
         progress: called with the numbers of solves done and to do.
+        backend: "processes" of this machine, or a cluster: "dask" or "ray" (see `workers`).
+        scheduler: the cluster's address, such as "tcp://10.0.0.1:8786".
+        keep: a folder for finished parts of the work. What it has of the same work is not done
+            again; after a crash the same call goes on from there.
 
     Returns:
         A `Comparison`. After Ctrl-C it holds the finished solves and `interrupted` is True.
@@ -74,17 +75,17 @@ def compare(
     tol = check_real(tol, "tol", "compare", above=0.0)
     if max_iterations is not None:
         max_iterations = check_integer(max_iterations, "max_iterations", "compare")
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
-        must = "a number of worker processes, or -1 for one per core"
-        raise ValueError(complaint("n_jobs", "compare", must, n_jobs))
+    workers = Workers(n_jobs, backend, scheduler)
     if progress is not None and not callable(progress):
         raise TypeError(complaint("progress", "compare", "a function or None", progress))
-    chains = [(s, games, arm) for s, games in sequences.items() for arm in arms.values()]
-    total = sum(len(games) for _, games, _ in chains)
+    chains = [Part(s, games, arm) for s, games in sequences.items() for arm in arms.values()]
+    total = sum(len(part.games) for part in chains)
+    terms = Terms(options, tol, max_iterations)
+    kept = None if keep is None else Kept(keep)
     rows: list[Row] = []
     interrupted = False
     try:
-        for done in _run(chains, options, tol, max_iterations, n_jobs):
+        for done in run_parts(chains, terms, workers, kept):
             rows.extend(done)
             if progress is not None:
                 progress(len(rows), total)
@@ -93,7 +94,7 @@ def compare(
     order = {name: k for k, name in enumerate(arms)}
     rows.sort(key=lambda row: (row["seed"], row["task"], order[row["arm"]]))
     config = {
-        "metamarl": _version(),
+        "metamarl": installed(),
         "game": next(iter(sequences.values()))[0].name,
         "tasks": {str(s): {"n": len(g), "first": repr(g[0])} for s, g in sequences.items()},
         "meta": {label: {"name": arm.name, **asdict(arm)} for label, arm in arms.items()},
@@ -139,94 +140,3 @@ def _check_tasks(tasks: Any, seed: int) -> Sequences:
     if not sequences:
         raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
     return sequences
-
-
-def _run(
-    chains: Sequence[tuple[int, Sequence[MarkovGame], MetaLearner]],
-    options: AbstractSolver,
-    tol: float,
-    max_iterations: int | None,
-    n_jobs: int,
-) -> Iterator[list[Row]]:
-    """Rows as they come: task by task, all arms in turn, in one process.
-
-    Several processes take an arm that learns as a whole, and first, because it takes longest;
-    every other task on its own, so that Ctrl-C loses little.
-    """
-    parts = [(seed, games, arm, 0) for seed, games, arm in chains if arm.learns]
-    parts += [
-        (seed, [game], arm, k)
-        for seed, games, arm in chains
-        if not arm.learns
-        for k, game in enumerate(games)
-    ]
-    workers = min(effective_n_jobs(int(n_jobs)), len(parts), WORKERS_PER_CORE * cpu_count())
-    if workers == 1:
-        for _, group in groupby(chains, key=itemgetter(0)):
-            arms = list(group)
-            running = [_chain(*chain, options, tol, max_iterations) for chain in arms]
-            for part in running * len(arms[0][1]):  # in turns: Ctrl-C leaves arms to compare
-                yield [next(part)]
-        return
-    work = (
-        delayed(_whole)(seed, games, arm, options, tol, max_iterations, first)
-        for seed, games, arm, first in parts
-    )
-    yield from Parallel(n_jobs=workers, return_as="generator_unordered")(work)
-
-
-def _whole(
-    seed: int, games: Sequence[MarkovGame], meta: MetaLearner, options: AbstractSolver, *rest: Any
-) -> list[Row]:
-    """An arm through its games in a worker, which first plays a little, untimed.
-
-    Loading the kernels, once per process, is then not charged to the first game.
-    """
-    kind = (repr(options), repr(meta), games[0].kind)
-    if kind not in _READY:
-        _READY.add(kind)
-        few = effective_horizon(games[0]) + 1
-        tol, limit, _ = rest
-        list(_chain(seed, [games[0]] * 2, meta, options, tol, min(few, limit or few)))
-    return list(_chain(seed, games, meta, options, *rest))
-
-
-def _chain(
-    seed: int,
-    games: Sequence[MarkovGame],
-    meta: MetaLearner,
-    options: AbstractSolver,
-    tol: float,
-    max_iterations: int | None,
-    first: int = 0,
-) -> Iterator[Row]:
-    """One arm through one sequence of games, the first of which is task `first`."""
-    past: list[JointPolicy] = []
-    for k, game in enumerate(games, first):
-        began = time.perf_counter()
-        solution = meta.solve(game, past, options, tol, max_iterations)
-        if solution.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        zero_sum = game.kind == "zero-sum"
-        past.append(solution.policy)
-        row = {
-            "seed": seed,
-            "task": k,
-            "arm": meta.label,
-            "iterations": solution.iterations,
-            "seconds": time.perf_counter() - began,
-            "gap": solution.gap,
-            "value": float(solution.value[0] if zero_sum else solution.value.mean()),
-            "converged": solution.converged,
-            "trace": solution.trace,
-        }
-        if meta.learns and len(past) == len(games):
-            row["similarity"] = similarity(games, past)
-        yield row
-
-
-def _version() -> str:
-    try:
-        return version("metamarl")
-    except PackageNotFoundError:  # a bare clone
-        return "unknown"

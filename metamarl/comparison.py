@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ class Comparison:
             )
         return found
 
-    def table(self) -> str:
+    def table(self, *, seconds: bool = True) -> str:
         """Return the summary as text: mean, 95 % interval, speed-up, share of slower tasks.
 
         `seconds` are summed over the solves, whichever worker did them: with several workers they
@@ -125,7 +126,9 @@ class Comparison:
                     _cell(row["seconds"], ".2f"),
                 ]
             )
-        widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
+        if not seconds:
+            lines = [line[:-1] for line in lines]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
             for line in lines
@@ -137,19 +140,26 @@ class Comparison:
 
         return plot_comparison(self, path)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: str | os.PathLike[str], *, seconds: bool = True) -> Path:
         """Write rows.csv, traces.csv, table.txt, config.json and figure.png, each atomically.
+
+        Without `seconds` the first three are the same, byte by byte, whenever the same work is
+        done, however often it was interrupted.
 
         Raises:
             ValueError, OSError: a folder that cannot be written into, found out first.
         """
         folder = check_folder(folder, FILES)
         folder.mkdir(parents=True, exist_ok=True)
-        write_csv(folder / "rows.csv", self.rows)
+        left_out = () if seconds else ("seconds",)
+        write_csv(folder / "rows.csv", (_without(row, left_out) for row in self.rows))
         write_csv(
             folder / "traces.csv",
             (
-                {"seed": s, "task": k, "arm": arm, "iteration": i, "gap": g, "seconds": t}
+                _without(
+                    {"seed": s, "task": k, "arm": arm, "iteration": i, "gap": g, "seconds": t},
+                    left_out,
+                )
                 for (s, k, arm), trace in self.traces.items()
                 for i, g, t in zip(
                     trace.iteration.tolist(),
@@ -159,11 +169,15 @@ class Comparison:
                 )
             ),
         )
-        write_text(folder / "table.txt", self.table() + "\n")
+        write_text(folder / "table.txt", self.table(seconds=seconds) + "\n")
         write_text(folder / "config.json", json.dumps(self.config, indent=2, default=repr) + "\n")
         if self.rows:
             self.plot(folder / "figure.png")
         return folder
+
+
+def _without(row: Row, names: Sequence[str]) -> Row:
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _cell(value: float | Estimate, spec: str) -> str:

@@ -1,0 +1,140 @@
+"""The arms of a comparison at work: in turn, in worker processes, or on a cluster."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from joblib import Parallel, delayed
+
+from metamarl.algorithms.evaluation import effective_horizon
+from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solution import Status
+from metamarl.algorithms.solver import AbstractSolver
+from metamarl.comparison import Row
+from metamarl.distances import similarity
+from metamarl.envs.game import MarkovGame
+from metamarl.fingerprint import fingerprint, installed
+from metamarl.keeping import Kept
+from metamarl.meta import MetaLearner
+from metamarl.workers import Workers
+
+_READY: set[tuple[str, str, str]] = set()  # solvers, starts and kinds of games played here before
+
+
+@dataclass(frozen=True)
+class Part:
+    """One arm through games of one sequence, the first of which is task `first`."""
+
+    seed: int
+    games: Sequence[MarkovGame]
+    meta: MetaLearner
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is the same for all arms."""
+
+    solver: AbstractSolver
+    tol: float
+    max_iterations: int | None
+
+
+def run_parts(
+    chains: Sequence[Part], terms: Terms, workers: Workers, kept: Kept | None
+) -> Iterator[list[Row]]:
+    """Rows as they come: task by task, all arms in turn, in one process.
+
+    Several processes, or one that keeps what it has, take an arm that learns as a whole, and first,
+    because it takes longest; every other task on its own, so that Ctrl-C loses little.
+    """
+    parts = [part for part in chains if part.meta.learns]
+    parts += [
+        Part(part.seed, [game], part.meta, k)
+        for part in chains
+        if not part.meta.learns
+        for k, game in enumerate(part.games)
+    ]
+    if kept is not None:
+        yield from _keep(parts, terms, workers, kept)
+        return
+    with workers.at_work(len(parts)) as n:
+        if n == 1:
+            for _, group in groupby(chains, key=lambda part: part.seed):
+                arms = list(group)
+                running = [_run_chain(part, terms) for part in arms]
+                for arm in running * len(arms[0].games):  # in turns: Ctrl-C leaves arms to compare
+                    yield [next(arm)]
+            return
+        for _, rows in _distribute(parts, terms, n):
+            yield rows
+
+
+def _keep(parts: Sequence[Part], terms: Terms, workers: Workers, kept: Kept) -> Iterator[list[Row]]:
+    """Rows of the parts that are there already, then of the others, kept as they come."""
+    missing, digests = [], []
+    for part in parts:
+        digest = fingerprint(part.games, part.seed, part.first, part.meta, terms, installed())
+        rows = kept.find(digest)
+        if rows is None:
+            missing.append(part)
+            digests.append(digest)
+        else:
+            yield rows
+    if not missing:
+        return
+    with workers.at_work(len(missing)) as n:
+        for k, rows in _distribute(missing, terms, n):
+            kept.put(digests[k], rows)
+            yield rows
+
+
+def _distribute(parts: Sequence[Part], terms: Terms, n: int) -> Iterator[tuple[int, list[Row]]]:
+    """Number and rows of every part, in the order in which they are finished."""
+    if n == 1:
+        for k, part in enumerate(parts):
+            yield k, list(_run_chain(part, terms))
+        return
+    work = (delayed(_run_part)(k, part, terms) for k, part in enumerate(parts))
+    yield from Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1)(work)
+
+
+def _run_part(k: int, part: Part, terms: Terms) -> tuple[int, list[Row]]:
+    """An arm through its games in a worker, which first plays a little, untimed.
+
+    Loading the kernels, once per process, is then not charged to the first game.
+    """
+    kind = (repr(terms.solver), repr(part.meta), part.games[0].kind)
+    if kind not in _READY:
+        _READY.add(kind)
+        few = effective_horizon(part.games[0]) + 1
+        brief = Terms(terms.solver, terms.tol, min(few, terms.max_iterations or few))
+        list(_run_chain(Part(part.seed, [part.games[0]] * 2, part.meta), brief))
+    return k, list(_run_chain(part, terms))
+
+
+def _run_chain(part: Part, terms: Terms) -> Iterator[Row]:
+    """One arm through its games, task by task."""
+    meta, past = part.meta, list[JointPolicy]()
+    for k, game in enumerate(part.games, part.first):
+        began = time.perf_counter()
+        solution = meta.solve(game, past, terms.solver, terms.tol, terms.max_iterations)
+        if solution.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        zero_sum = game.kind == "zero-sum"
+        past.append(solution.policy)
+        row = {
+            "seed": part.seed,
+            "task": k,
+            "arm": meta.label,
+            "iterations": solution.iterations,
+            "seconds": time.perf_counter() - began,
+            "gap": solution.gap,
+            "value": float(solution.value[0] if zero_sum else solution.value.mean()),
+            "converged": solution.converged,
+            "trace": solution.trace,
+        }
+        if meta.learns and len(past) == len(part.games):
+            row["similarity"] = similarity(part.games, past)
+        yield row

@@ -1,0 +1,190 @@
+"""Studies: several comparisons in one file, finished whatever happens on the way.
+
+    [[compare]]
+    name = "soccer-close"    # the folder of its results
+    game = "soccer"
+    knobs = {columns = 5}    # of the game, where they differ from the defaults
+    tasks = 20
+    spread = 0.02
+    seeds = 5
+    seed = 0                 # the first one
+    meta = ["robust", "average"]
+    solver = "omd"
+    options = {step_size = "adaptive"}    # of the solver
+    tol = 0.01
+    max_iterations = 100000
+
+Only `game` is needed, and the name where a game comes twice.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from metamarl.algorithms.solve import find_solver
+from metamarl.algorithms.solver import AbstractSolver
+from metamarl.comparing import compare
+from metamarl.comparison import Comparison
+from metamarl.envs import MarkovGame
+from metamarl.envs import tasks as related
+from metamarl.envs.checks import check_integer, check_kind, check_real, complaint
+from metamarl.files import check_folder
+from metamarl.learners import find_meta
+
+PARTS = "parts"  # the folder of finished parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedComparison:
+    """One comparison of a study; see the module for an example."""
+
+    game: str
+    """A benchmark game."""
+    name: str = ""
+    """What to call it, and its folder; the game's name if left out."""
+    knobs: dict[str, Any] = field(default_factory=dict)
+    """The game's options."""
+    tasks: int = 20
+    """Games in a sequence."""
+    spread: float = 0.02
+    """How much they differ."""
+    seeds: int = 3
+    """Sequences."""
+    seed: int = 0
+    """Seed of the first one."""
+    meta: Sequence[str] = ("robust",)
+    """Meta-learners."""
+    solver: str = ""
+    """A solver's name; if left out, the one that `metamarl compare` would take."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The solver's options."""
+    tol: float = 0.01
+    """Gap to reach."""
+    max_iterations: int | None = None
+    """Where a solve gives up."""
+
+    def __post_init__(self) -> None:
+        where = "a [[compare]]"
+        for name, kind in (("game", str), ("name", str), ("solver", str)):
+            check_kind(getattr(self, name), kind, name, where, "a string")
+        for name in ("knobs", "options"):
+            check_kind(getattr(self, name), dict, name, where, "a table, such as {cards = 4}")
+        for name, least in (("tasks", 1), ("seeds", 1), ("seed", 0)):
+            check_integer(getattr(self, name), name, where, least)
+        check_real(self.spread, "spread", where, 0.0)
+        check_real(self.tol, "tol", where, above=0.0)
+        if self.max_iterations is not None:
+            check_integer(self.max_iterations, "max_iterations", where)
+        if not isinstance(self.meta, (list, tuple)):
+            raise TypeError(complaint("meta", where, "a list of meta-learners", self.meta))
+        for meta in self.meta:
+            find_meta(meta)
+        if Path(self.label).name != self.label or self.label in (PARTS, ".", ".."):
+            must = "a name that can be a folder's"
+            raise ValueError(complaint("name", where, must, self.label))
+        game = next(iter(self.sequence(self.seed, 1)))
+        self.find_solver(game)
+
+    @property
+    def label(self) -> str:
+        """The name, or the game's."""
+        return self.name or self.game
+
+    def sequence(self, seed: int, n: int) -> Sequence[MarkovGame]:
+        """The first n games of a sequence."""
+        return related(self.game, n, self.spread, seed, **self.knobs)
+
+    def find_solver(self, game: MarkovGame) -> AbstractSolver:
+        """The solver's options."""
+        kind = type(find_solver(self.solver or ("q-ascent" if game.kind == "potential" else "omd")))
+        _check_keys(self.options, [f.name for f in fields(kind)], f"solver '{kind.name}'")
+        return kind(**self.options)
+
+    def run(self, keep: Path, **options: Any) -> Comparison:
+        """Run it, or what of it is not kept yet."""
+        sequences = {
+            seed: self.sequence(seed, self.tasks)
+            for seed in range(self.seed, self.seed + self.seeds)
+        }
+        solver = self.find_solver(sequences[self.seed][0])
+        return compare(
+            sequences, list(self.meta), solver, self.tol,
+            max_iterations=self.max_iterations, keep=keep, **options,
+        )  # fmt: skip
+
+
+def read_study(path: str | os.PathLike[str]) -> list[PlannedComparison]:
+    """The comparisons of a study's file; everything that can be checked is.
+
+    Raises:
+        OSError: no such file.
+        TypeError, ValueError: what is wrong in it; unknown keys with the nearest known one.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}.") from None
+    _check_keys(content, ["compare"], str(path))
+    entries = content.get("compare", [])
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path} has no [[compare]].")
+    known, found = [f.name for f in fields(PlannedComparison)], []
+    for k, entry in enumerate(entries, 1):
+        what = f"[[compare]] number {k} of {path}"
+        _check_keys(entry, known, what)
+        if "game" not in entry:
+            raise ValueError(f"{what} has no 'game'.")
+        try:
+            found.append(PlannedComparison(**entry))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{what}: {error}") from None
+    labels = [one.label for one in found]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"{path} has two comparisons named '{label}'. Give one a 'name'.")
+    return found
+
+
+def run_study(
+    planned: Sequence[PlannedComparison],
+    out: str | os.PathLike[str],
+    progress: Callable[[str, int, int], None] | None = None,
+    **workers: Any,
+) -> Iterator[tuple[str, Comparison]]:
+    """Run comparisons one after another, each kept part by part and written when it is done.
+
+    Args:
+        planned: the comparisons.
+        out: folder for the results, and for the finished parts.
+        progress: called with a comparison's name and the numbers of solves done and to do.
+        workers: `n_jobs`, `backend` and `scheduler` of `compare`.
+
+    Yields:
+        Name and result. After Ctrl-C the last one is `interrupted`, and is not written.
+    """
+    folder = check_folder(out)
+    for one in planned:
+
+        def show(done: int, total: int, name: str = one.label) -> None:
+            if progress is not None:
+                progress(name, done, total)
+
+        comparison = one.run(folder / PARTS, progress=show, **workers)
+        if not comparison.interrupted:
+            comparison.save(folder / one.label, seconds=False)
+        yield one.label, comparison
+        if comparison.interrupted:
+            return
+
+
+def _check_keys(given: dict[str, Any], known: Sequence[str], what: str) -> None:
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Known are {', '.join(known)}."
+            raise ValueError(f"{what} has an unknown key '{key}'.{hint}")

@@ -1,0 +1,95 @@
+"""Who does the work: processes of this machine, or a cluster, through joblib's backends.
+
+`compare(…, backend="dask", scheduler="tcp://10.0.0.1:8786")` runs on the workers of a Dask cluster,
+which need metamarl installed; a worker that is lost is replaced by another one, and its work done
+again. "ray" joins a Ray cluster (`scheduler="auto"`, or its address) or starts one here. Everything
+is computed from what is sent, so that the numbers do not depend on who computes them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+from joblib import cpu_count, effective_n_jobs, parallel_config
+
+from metamarl.envs.checks import check_choice, complaint, said
+
+BACKENDS = ("processes", "dask", "ray")
+PER_CORE = 4
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers, and where.
+
+    Args:
+        n_jobs: worker processes (-1: one per core); never more than there are parts of work, nor
+            than four per core of this machine. A cluster's workers are all of them.
+        backend: "processes", "dask" or "ray".
+        scheduler: the cluster's address; None: for "dask" a cluster of this machine's cores, for
+            "ray" a running one, or a new one.
+
+    Raises:
+        TypeError, ValueError: a bad parameter.
+    """
+
+    n_jobs: int = 1
+    backend: str = "processes"
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        n_jobs, where = self.n_jobs, "compare"
+        if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
+            must = "a number of worker processes, or -1 for one per core"
+            raise ValueError(complaint("n_jobs", where, must, n_jobs))
+        check_choice(self.backend, "backend", where, BACKENDS)
+        if self.scheduler is not None:
+            must = "the address of a cluster, such as 'tcp://10.0.0.1:8786'"
+            if not isinstance(self.scheduler, str):
+                raise TypeError(complaint("scheduler", where, must, self.scheduler))
+            if self.backend == "processes":
+                must = "left out for backend 'processes', which needs none"
+                raise ValueError(complaint("scheduler", where, must, self.scheduler))
+
+    @contextmanager
+    def at_work(self, parts: int) -> Iterator[int]:
+        """Within it joblib sends its work to the workers; how many of them there are to use."""
+        if self.backend == "processes":
+            most = min(parts, PER_CORE * cpu_count())
+            yield max(1, min(effective_n_jobs(int(self.n_jobs)), most))
+            return
+        client = self._join()
+        try:
+            with parallel_config(backend=self.backend, n_jobs=-1):
+                yield max(2, effective_n_jobs(-1))  # one worker of a cluster is not this process
+        finally:
+            if client is not None:
+                client.close()
+
+    def _join(self) -> Any:
+        if self.backend == "dask":
+            try:
+                from distributed import Client
+            except ImportError:
+                raise ImportError(_missing("dask")) from None
+            try:
+                return Client(self.scheduler, timeout=10) if self.scheduler else Client()
+            except (OSError, ValueError) as error:
+                must = "the address of a Dask scheduler that answers"
+                got = said(f"{self.scheduler!r} ({error})")
+                raise ValueError(complaint("scheduler", "compare", must, got)) from None
+        try:
+            import ray
+            from ray.util.joblib import register_ray
+        except ImportError:
+            raise ImportError(_missing("ray")) from None
+        if not ray.is_initialized():
+            ray.init(address=self.scheduler, log_to_driver=False)
+        register_ray()
+        return None
+
+
+def _missing(extra: str) -> str:
+    return f"backend '{extra}' needs packages that are not here: pip install 'metamarl[{extra}]'."
