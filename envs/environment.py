@@ -150,7 +150,7 @@ class Environment:
             self._find_mover()
             return
         alive = [self._player(agent) for agent in self.env.agents]
-        alive = [i for i in alive if not (self.terminated[i] or self.truncated[i])]
+        alive = sorted(i for i in alive if not (self.terminated[i] or self.truncated[i]))
         self.over = not alive
         self.movers: tuple[int, ...] = tuple(alive)
         if self.over or not hasattr(self, "n_actions"):
