@@ -50,8 +50,11 @@ if _TYPE_CHECKING:
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.anonymous import AnonymousGame
     from metamarl.envs.counts import count_vectors
+    from metamarl.envs.enumeration import EnumerationInterrupted
     from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
+    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
+    from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
@@ -108,8 +111,11 @@ _HOMES = {
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.anonymous": ["AnonymousGame"],
     "envs.counts": ["count_vectors"],
+    "envs.enumeration": ["EnumerationInterrupted"],
     "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
+    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
+    "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
@@ -135,6 +141,7 @@ __all__ = [
     "Average",
     "Comparison",
     "CorrelatedPolicy",
+    "EnumerationInterrupted",
     "Exact",
     "JointPolicy",
     "Last",
@@ -147,9 +154,12 @@ __all__ = [
     "Oracle",
     "OracleTransfer",
     "PessimisticTransfer",
+    "PettingZooGame",
+    "PlugIn",
     "PolicyGradient",
     "QAscent",
     "RegretMatching",
+    "Report",
     "Robust",
     "RobustTransfer",
     "Scratch",
@@ -177,8 +187,10 @@ __all__ = [
     "evaluate",
     "find_potential",
     "from_openspiel",
+    "from_pettingzoo",
     "from_rules",
     "games",
+    "inspect",
     "make",
     "nash_gap",
     "payoff_distance",
