@@ -1,12 +1,12 @@
 """Tiers: the published behaviour, and a rule that needs no delay against delays that do.
 
 Four studies, each over several models (high-tier tasks and sources drawn anew, with another seed):
-bandits (1e6 rounds); identical tasks and delays (1e6 episodes: no transfer, the published rule with
-transfer from 0, 5 and 10 % of the episodes on, and the default); permuted sources in the setting of
+bandits (1e6 rounds); delays (3e5 episodes: no transfer, the published rule with transfer from 0, 5
+and 10 % of the episodes on, and the default); permuted sources in the setting of
 Huang and He (NeurIPS 2023; strong-euler bonus, 4e6 episodes, transfer from 5e5 on). Every finished
 run is kept in the folder, and the study goes on where it was stopped.
 
-    python benchmarks/tiers.py [--only bandits,delays,permuted] [--models 6] [--out FOLDER]
+    python benchmarks/tiers.py [--only delays,permuted,bandits] [--models 6] [--out FOLDER]
 """
 
 import argparse
@@ -19,6 +19,7 @@ import metamarl as mm
 from metamarl.files import write_text
 
 MILLION = 10**6
+EPISODES = 300_000  # of the study of delays
 PUBLISHED = {"evidence": None}
 BANDITS = {  # high tier's best arm and source's best arm, in words: (source, high tier)
     "identical": ([0.8, 0.6, 0.5, 0.4, 0.3], [0.8, 0.6, 0.5, 0.4, 0.3]),
@@ -37,8 +38,8 @@ BANDIT_AGENTS = {
 DELAYS = {
     "none": mm.NoTransfer(),
     "delay 0": mm.RobustTransfer(**PUBLISHED),
-    "delay 5 %": mm.RobustTransfer(delay=MILLION // 20, **PUBLISHED),
-    "delay 10 %": mm.RobustTransfer(delay=MILLION // 10, **PUBLISHED),
+    "delay 5 %": mm.RobustTransfer(delay=EPISODES // 20, **PUBLISHED),
+    "delay 10 %": mm.RobustTransfer(delay=EPISODES // 10, **PUBLISHED),
     "default": mm.RobustTransfer(),
 }
 DELAY_TASKS = [("identical", 1), ("permuted", 1), ("permuted", 2), ("permuted", 5), ("shifted", 1)]
@@ -89,7 +90,7 @@ def delays(model: int) -> Iterator[Job]:
                 yield Job(
                     "delays", f"{bonus}, {family}, W = {W}", name, model,
                     lambda bonus=bonus, family=family, W=W, agent=agent: mm.tiered(
-                        *mm.tier_tasks(family, W, 1000 + model), agent, MILLION, model, bonus=bonus
+                        *mm.tier_tasks(family, W, 1000 + model), agent, EPISODES, model, bonus=bonus
                     ),
                 )  # fmt: skip
 
@@ -105,7 +106,7 @@ def permuted(model: int) -> Iterator[Job]:
         )  # fmt: skip
 
 
-STUDIES = {"bandits": bandits, "delays": delays, "permuted": permuted}
+STUDIES = {"delays": delays, "permuted": permuted, "bandits": bandits}
 
 
 def record(run: mm.TieredRun) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def record(run: mm.TieredRun) -> dict[str, Any]:
         "low": run.regret_at([run.episodes])[:-1, 0].tolist(),
         "marks": {
             str(k): run.regret_at([k])[-1, 0]
-            for k in (1000, 10_000, 100_000, MILLION, 2 * MILLION, 4 * MILLION)
+            for k in (1000, 10_000, 100_000, EPISODES, MILLION, 2 * MILLION, 4 * MILLION)
             if k <= run.episodes
         },
         "trusting": float(run.trust_share[-1].sum()),

@@ -124,6 +124,7 @@ class RobustTransfer(TierAgent):
         check_real(self.slack, "slack", where, 0.0)
         check_real(self.occupancy, "occupancy", where, 0.0, 3.0)
         check_real(self.correction, "correction", where, 0.0)
+        check_real(self.power, "power", where, 0.0)
         if self.evidence is not None:
             check_real(self.evidence, "evidence", where, above=0.0)
 
