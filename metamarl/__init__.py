@@ -64,6 +64,7 @@ if _TYPE_CHECKING:
         RobustTransfer,
         TierAgent,
     )
+    from metamarl.tier_opponents import OpponentTiers, opponent_tiers, tier_task
     from metamarl.tier_run import TieredRun
     from metamarl.tiers import tiered
 
@@ -112,6 +113,7 @@ _HOMES = {
         "RobustTransfer",
         "TierAgent",
     ],
+    "tier_opponents": ["OpponentTiers", "opponent_tiers", "tier_task"],
     "tier_run": ["TieredRun"],
     "tiers": ["tiered"],
 }
@@ -128,6 +130,7 @@ __all__ = [
     "NaiveTransfer",
     "NaturalPolicyGradient",
     "NoTransfer",
+    "OpponentTiers",
     "OptimisticMirrorDescent",
     "Oracle",
     "OracleTransfer",
@@ -158,6 +161,7 @@ __all__ = [
     "games",
     "make",
     "nash_gap",
+    "opponent_tiers",
     "payoff_distance",
     "potential_difference",
     "potential_value",
@@ -168,6 +172,7 @@ __all__ = [
     "solve",
     "stage_payoffs",
     "tasks",
+    "tier_task",
     "tiered",
     "to_pettingzoo",
     "transition_distance",
