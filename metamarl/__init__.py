@@ -54,6 +54,7 @@ if _TYPE_CHECKING:
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
+    from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
     from metamarl.sources import Select
     from metamarl.tier_agents import (
@@ -64,7 +65,11 @@ if _TYPE_CHECKING:
         RobustTransfer,
         TierAgent,
     )
-    from metamarl.tier_opponents import OpponentTiers, opponent_tiers, tier_task
+    from metamarl.tier_bandits import tiered_bandits
+    from metamarl.tier_comparing import compare_tiers
+    from metamarl.tier_comparison import TierComparison
+    from metamarl.tier_diagnostics import TierDiagnosis, diagnose_tiers
+    from metamarl.tier_opponents import OpponentTiers, opponent_tiers, task_against
     from metamarl.tier_run import TieredRun
     from metamarl.tiers import tiered
 
@@ -103,6 +108,7 @@ _HOMES = {
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
+    "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
     "sources": ["Select"],
     "tier_agents": [
@@ -113,7 +119,11 @@ _HOMES = {
         "RobustTransfer",
         "TierAgent",
     ],
-    "tier_opponents": ["OpponentTiers", "opponent_tiers", "tier_task"],
+    "tier_bandits": ["tiered_bandits"],
+    "tier_comparing": ["compare_tiers"],
+    "tier_comparison": ["TierComparison"],
+    "tier_diagnostics": ["TierDiagnosis", "diagnose_tiers"],
+    "tier_opponents": ["OpponentTiers", "opponent_tiers", "task_against"],
     "tier_run": ["TieredRun"],
     "tiers": ["tiered"],
 }
@@ -147,13 +157,18 @@ __all__ = [
     "SolveInterrupted",
     "Status",
     "TierAgent",
+    "TierComparison",
+    "TierDiagnosis",
     "TieredRun",
+    "Tiers",
     "best_response",
     "cce_gap",
     "cce_range",
     "ce_gap",
     "ce_range",
     "compare",
+    "compare_tiers",
+    "diagnose_tiers",
     "divergence",
     "evaluate",
     "find_potential",
@@ -171,9 +186,12 @@ __all__ = [
     "similarity",
     "solve",
     "stage_payoffs",
+    "task_against",
     "tasks",
-    "tier_task",
+    "tier_families",
+    "tier_tasks",
     "tiered",
+    "tiered_bandits",
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",

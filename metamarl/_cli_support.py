@@ -101,7 +101,7 @@ def read_knobs(game: str, texts: Sequence[str], *, related: bool = False) -> dic
 
     known, knobs = family(game).knobs, parse_pairs(texts, "-o")
     for name in knobs:
-        _check_known(name, f"The game '{game}' has no knob", known)
+        check_known(name, f"The game '{game}' has no knob", known)
         if related and name == "seed":
             raise ValueError("The knob 'seed' of a family of games is set by --seed.")
     return knobs
@@ -118,11 +118,12 @@ def read_solver(
     solver = type(find_solver(name, game, where))
     options, known = parse_pairs(texts, "-s"), [field.name for field in fields(solver)]
     for option in options:
-        _check_known(option, f"The solver '{solver.name}' has no option", known)
+        check_known(option, f"The solver '{solver.name}' has no option", known)
     return solver(**options)
 
 
-def _check_known(name: str, complaint: str, known: Iterable[str]) -> None:
+def check_known(name: str, complaint: str, known: Iterable[str]) -> None:
+    """Raise ValueError where `name` is not among `known`; the error names the nearest one."""
     names = list(known)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)

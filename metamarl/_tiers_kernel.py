@@ -1,4 +1,4 @@
-"""Kernels of tabular tiers: plan, choose whom to trust, play, count. They check nothing.
+"""Kernels of tiers: plan, choose whom to trust, play, count. They check nothing.
 
 The tasks of a run are numbered: the W low ones 0, …, W - 1, the high one W. What is learned of a
 task lies in `visits` (T, H, R) and `moves` (T, H, R, S), where R rows are the legal (state, action)
@@ -291,3 +291,79 @@ def run(
         for h in range(H):
             if trust[h, path[h]] >= 0:
                 followed[trust[h, path[h]]] += 1
+
+
+@njit(**JIT)
+def bound_arms(pulls, sums, log_f, coefficient, low, high, middle, variance):
+    """Bounds of all arms, their means and these means' variances. Written in place."""
+    for a in range(len(pulls)):
+        n = pulls[a]
+        if n == 0.0:
+            low[a], high[a], middle[a], variance[a] = -np.inf, np.inf, 0.5, np.inf
+        else:
+            middle[a] = sums[a] / n
+            b = np.sqrt(coefficient * log_f / n)
+            low[a], high[a] = middle[a] - b, middle[a] + b
+            variance[a] = middle[a] * (1.0 - middle[a]) / n + (0.5 / n) ** 2
+
+
+@njit(**JIT)
+def run_bandits(
+    episode, means, gaps, coefficient, agent, delay, slack, occupancy, power, evidence, known,
+    streams, pulls, sums, regret, trust, trusted_action, followed, increments,
+):  # fmt: skip
+    """Play `increments.shape[1]` rounds with all tasks, after `episode` earlier ones.
+
+    `means` and `gaps` (T, A); everything from `streams` on is modified in place.
+    """
+    T, n = increments.shape
+    W, A = T - 1, means.shape[1]
+    low, high, middle, variance = np.zeros(A), np.zeros(A), np.zeros(A), np.zeros(A)
+    lower, worth, doubt, ahead = np.zeros(W), np.zeros(W), np.zeros(W), np.zeros(W)
+    advice, feasible = np.zeros(W, np.int64), np.zeros(W, np.bool_)
+    for j in range(n):
+        k = episode + j + 1
+        for i in range(T):
+            c = T if i == W and agent == PESSIMISTIC else i  # the data of all tasks
+            wide = 1.0 if i == W else float(W)
+            log_f = np.log(1.0 + 16.0 * A * A * (wide * k + 1.0) ** 2)
+            bound_arms(pulls[c], sums[c], log_f, coefficient, low, high, middle, variance)
+            arm = np.argmax(high)
+            if i < W:
+                a = np.argmax(low)
+                advice[i], lower[i], worth[i], doubt[i] = a, low[a], middle[a], variance[a]
+                second = -np.inf
+                for b in range(A):
+                    if b != a:
+                        second = max(second, middle[b])
+                ahead[i] = middle[a] - second
+            elif agent == PESSIMISTIC:
+                arm = np.argmax(low)
+            elif agent == ORACLE and known >= 0:
+                arm = known
+            elif agent in (NAIVE, ROBUST) and k > delay:
+                for w in range(W):
+                    a = advice[w]
+                    fine = pulls[w, a] > occupancy / 3.0 * k
+                    if agent == ROBUST:
+                        fine = fine and lower[w] <= high[a] + slack
+                        if evidence > 0.0 and fine:
+                            deviation = np.sqrt(variance[a] + doubt[w])
+                            fine = power * deviation <= ahead[w]
+                            fine = fine and worth[w] - middle[a] - slack <= evidence * deviation
+                    feasible[w] = fine
+                trust[0, 0] = pick(feasible, advice, trust[0, 0], trusted_action[0, 0])
+                trusted_action[0, 0] = -1
+                if trust[0, 0] >= 0:
+                    arm = advice[trust[0, 0]]
+                    trusted_action[0, 0] = arm
+                    followed[trust[0, 0]] += 1
+            pay = 1.0 if draw(streams, i) < means[i, arm] else 0.0
+            pulls[i, arm] += 1.0
+            sums[i, arm] += pay
+            if agent == PESSIMISTIC:
+                pulls[T, arm] += 1.0
+                sums[T, arm] += pay
+            increments[i, j] = gaps[i, arm]
+            if i == W:
+                regret[0, 0] += gaps[W, arm]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from metamarl import _cli_support as support
+from metamarl import _cli_tiered
 
 app = typer.Typer(
     name="metamarl",
@@ -55,6 +56,7 @@ def start(
     metamarl games              the benchmark games
     metamarl solve soccer       one game, with a certified distance from equilibrium
     metamarl compare soccer     meta-learned starts against starts from scratch
+    metamarl tiered permuted    learn in cheap tasks, act carefully in the costly one
 
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)
@@ -238,6 +240,9 @@ def compare(
             jobs=jobs,
             out=f"runs/compare-{game}" if out is None else out,
         ).carry_out()
+
+
+app.command()(_cli_tiered.tiered)
 
 
 def main() -> None:

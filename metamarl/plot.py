@@ -9,38 +9,34 @@ the seeds with its 95 % interval (Student's t, on the logarithm).
 
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from metamarl.algorithms.solution import Trace
 from metamarl.comparison import BASELINE, Comparison
 from metamarl.envs.checks import complaint
-from metamarl.files import write_atomically
+from metamarl.figures import (
+    AT_HEIGHT,
+    BASELINE_COLOUR,
+    DASHES,
+    GREY,
+    PALETTE,
+    WORDS,
+    add_legend,
+    check_figure_path,
+    new_figure,
+    plain_ticks,
+    write_figure,
+)
 from metamarl.statistics import mean_interval
 
-FORMATS = (".png", ".pdf", ".svg")
-SIZE, DPI = (12.0, 5.0), 100  # 1200 x 500 pixels
-GREY, INK = "#595959", "#222222"
-# Okabe and Ito's palette, which colour-blind readers can tell apart, and a dash for each arm.
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
-DASHES = ["-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (4, 1, 1, 1, 1, 1))]
-BASELINE_COLOUR = "#000000"
-WORDS: dict[str, Any] = {"fontsize": 12, "color": INK}
-AT_HEIGHT: dict[str, Any] = {
-    "xycoords": ("axes fraction", "data"), "textcoords": "offset points",
-    "color": GREY, "fontsize": 11,
-}  # fmt: skip
 GRID_POINTS = 300
 FLOOR = 0.1  # gaps are drawn down to this part of `tol`
 CEILING = 1e12  # and up to here, should they be infinite
@@ -60,37 +56,16 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Pat
         ValueError: an unknown suffix, or a comparison without a single finished solve.
         OSError: a folder that is missing or cannot be written to.
     """
-    target = Path(path)
-    suffix = target.suffix.lower()
-    if suffix not in FORMATS:
-        must = f"a file name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise ValueError(complaint("path", "plot_comparison", must, str(path)))
+    target = check_figure_path(path, "plot_comparison")
     if not comparison.rows:
         must = "one with at least one finished solve"
         raise ValueError(complaint("comparison", "plot_comparison", must, comparison))
-    if not target.parent.is_dir():
-        raise NotADirectoryError(f"Cannot write {target}: {target.parent} is not a folder.")
-    figure = _draw(comparison)
-
-    def write(temporary: Path) -> None:
-        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
-        figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
-
-    write_atomically(target, write)
+    write_figure(_draw(comparison), target)
     return target
 
 
 def _draw(comparison: Comparison) -> Figure:
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.06)
-    figure = Figure(figsize=SIZE, layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        axes.tick_params(which="both", colors=GREY, labelcolor=INK, labelsize=11)
-        axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-        axes.set_axisbelow(True)
+    figure, left, right = new_figure()
     _draw_gaps(left, comparison)
     _draw_speedups(right, comparison)
     labels = ["from scratch (none)", *(f"start: {arm}" for arm in comparison.arms[1:])]
@@ -98,13 +73,7 @@ def _draw(comparison: Comparison) -> Figure:
         Line2D([], [], label=label, **_style(comparison, arm))
         for arm, label in zip(comparison.arms, labels, strict=True)
     ]
-    legend = figure.legend(
-        handles=lines, loc="outside upper left", ncols=6, frameon=False, fontsize=11,
-        handlelength=3.2, columnspacing=2.0, borderpad=0.1,
-        title=_title(comparison), title_fontsize=14, alignment="left",
-    )  # fmt: skip
-    for text in (legend.get_title(), *legend.get_texts()):
-        text.set(color=INK, parse_math=False)  # a name may hold a dollar sign
+    add_legend(figure, lines, _title(comparison))
     return figure
 
 
@@ -165,8 +134,8 @@ def _draw_gaps(axes: Axes, comparison: Comparison) -> None:
     axes.annotate(f"tolerance {tol:g}", (0, tol), (6, 4), **AT_HEIGHT)
     if clipped:
         axes.annotate("smaller gaps are drawn here", (0, FLOOR * tol), (6, 4), **AT_HEIGHT)
-    _plain_ticks(axes.xaxis)
-    _plain_ticks(axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.set_xlabel("iterations", **WORDS)
     axes.set_ylabel("gap to equilibrium (in units of reward)", **WORDS)
     more = " (median, middle 80 % of the solves)" * several
@@ -220,28 +189,9 @@ def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
             (0.5, 0.7), xycoords="axes fraction", ha="center", color=GREY, fontsize=12,
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-    _plain_ticks(axes.yaxis, "×")
+    plain_ticks(axes.yaxis, "×")
     axes.set_xlabel("task, in order", **WORDS)
     axes.set_ylabel("speed-up (times fewer iterations)", **WORDS)
     seeds = len({row["seed"] for row in comparison.rows})
     more = f" (mean of {seeds} seeds, 95 % interval)" if seeds > 1 else ""
     axes.set_title(f"Speed-up task by task{more}", loc="left", **WORDS)
-
-
-def _plain_ticks(axis: Axis, unit: str = "") -> None:
-    """Round numbers in plain figures."""
-    axis.set_ticks(_round_numbers(*axis.get_view_interval()))
-    axis.set_ticks([], minor=True)
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}{unit}"))
-
-
-def _round_numbers(low: float, high: float) -> Sequence[float]:
-    """The fewest round numbers between two positive ones that are at least four, if there are."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    best: list[float] = []
-    for digits, step in ([1], 3), ([1], 2), ([1], 1), ([1, 3], 1), ([1, 2, 5], 1):
-        numbers = [d * 10.0**e for e in range(first, last + 1) for d in digits if e % step == 0]
-        best = [x for x in numbers if low <= x <= high]
-        if len(best) >= 4:
-            return best
-    return best

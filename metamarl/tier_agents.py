@@ -112,7 +112,7 @@ class RobustTransfer(TierAgent):
     correction: float = 1.0 / e
     """Part of (upper - lower bound) / H that is added to the value of a followed action. The theory
     has 1, the authors' code 1/e."""
-    evidence: float | None = 1.5
+    evidence: float | None = 4.0
     """z: standard deviations of doubt in the test; None: no test, as published."""
 
     power: float = 3.0

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.envs.checks import check_kind, check_memory, complaint, said
+from metamarl.envs.checks import check_kind, check_memory, check_reals, complaint, said
 from metamarl.envs.game import MarkovGame
 
 ROUNDING = 1e-12  # gaps below this part of the largest value are ties
@@ -79,6 +79,15 @@ def solve_tier(game: MarkovGame, low: float, span: float) -> TierModel:
         best=best,
         visits=visits,
     )
+
+
+def check_range(reward_range: Any, where: str) -> tuple[float, float]:
+    """Return (lowest, highest), or raise."""
+    lowest, highest = check_reals(reward_range, "reward_range", where, 2)
+    if not lowest < highest:
+        must = "two numbers, the second one above the first"
+        raise ValueError(complaint("reward_range", where, must, reward_range))
+    return lowest, highest
 
 
 def check_tiers(

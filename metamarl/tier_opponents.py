@@ -30,7 +30,7 @@ from metamarl.envs.registry import make, tasks
 from metamarl.tier_models import solve_tier
 
 
-def tier_task(
+def task_against(
     game: MarkovGame,
     player: int,
     opponents: JointPolicy | CorrelatedPolicy,
@@ -55,7 +55,7 @@ def tier_task(
         TypeError, ValueError: see `response_game`; a game with cycles and no horizon given; a
             horizon above the game's.
     """
-    where = "tier_task"
+    where = "task_against"
     check_kind(game, MarkovGame, "game", where, "a MarkovGame")
     if horizon is not None:
         horizon = check_integer(horizon, "horizon", where)
@@ -128,7 +128,7 @@ def opponent_tiers(
         player: who learns.
         tol: how far the sources' opponents are from equilibrium.
         spread: how much the sources' rules differ from the high tier's; 0: not at all.
-        horizon: see `tier_task`.
+        horizon: see `task_against`.
         options: the game's knobs; "pursuit" has size 2 and horizon 3 if they are left out.
 
     Raises:
@@ -144,12 +144,12 @@ def opponent_tiers(
     if game.kind != "zero-sum":
         must = "a two-player zero-sum game"
         raise ValueError(complaint("name", where, must, said(f"{name}, a {game.kind} game")))
-    high = tier_task(game, player, solve(game, "exact").policy, horizon)
+    high = task_against(game, player, solve(game, "exact").policy, horizon)
     low = []
     for w, other in enumerate(tasks(name, sources, spread, seed, **options)):
         start = _random(other, np.random.default_rng([seed, w]))
         learned = solve(other, "omd", start, tol).policy
-        low.append(tier_task(other, player, learned, horizon))
+        low.append(task_against(other, player, learned, horizon))
     rewards = [task.table.reward for task in (*low, high)]
     lowest = min(float(r.min()) for r in rewards)
     highest = max(float(r.max()) for r in rewards)

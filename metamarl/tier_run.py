@@ -1,94 +1,23 @@
 """What a tiered run found: regret of every tier, whom the high tier trusted, where it lost."""
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.files import check_folder, write_csv, write_text
 from metamarl.tier_agents import TierAgent
+from metamarl.tier_diagnostics import TierDiagnosis, diagnose
 from metamarl.tier_models import TierModel
+from metamarl.tier_recorder import Increments
 
-PER_DECADE = 24  # records in every tenfold of episodes
-
-
-@dataclass(frozen=True, eq=False)
-class Increments:
-    """Regret episode by episode, stored where it changes: seldom, once a policy is found."""
-
-    starts: NDArray[np.int64]
-    """`(n,)` first episode (from 0) with each of the values."""
-    values: NDArray[np.float64]
-    """`(n,)` regret of each episode from there on."""
-    episodes: int
-
-    def at(self, episodes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Cumulative regret after so many episodes each."""
-        lengths = np.diff(self.starts, append=self.episodes)
-        before = np.concatenate([[0.0], np.cumsum(lengths * self.values)])
-        done = np.asarray(episodes)
-        k = np.maximum(np.searchsorted(self.starts, done - 1, side="right") - 1, 0)
-        return np.where(done > 0, before[k] + self.values[k] * (done - self.starts[k]), 0.0)
-
-
-class _Learner(Protocol):
-    by_state: NDArray[np.float64]
-    trust: NDArray[np.int64]
-    followed: NDArray[np.int64]
-
-
-class Recorder:
-    """Collects a run: every change of regret, and the rest at geometrically spaced episodes."""
-
-    def __init__(self, n_low: int, episodes: int, horizon: int, n_states: int) -> None:
-        points = np.geomspace(1, episodes, 2 + int(PER_DECADE * np.log10(max(episodes, 1))))
-        self._points = np.unique(np.round(points).astype(np.int64))
-        self._points[-1] = episodes
-        self._shape = (horizon, n_states)
-        self._chunks: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
-        self._parts: list[list[tuple[NDArray[np.int64], NDArray[np.float64]]]] = []
-        self._parts = [[] for _ in range(n_low + 1)]
-        self._done = 0
-        self._records: list[tuple[int, Any, Any, Any]] = []
-
-    def next(self, episode: int) -> int:
-        """The next episode at which to record, after `episode`."""
-        return int(self._points[np.searchsorted(self._points, episode, side="right")])
-
-    def add(self, increments: NDArray[np.float64], learner: _Learner) -> None:
-        """Take the regrets `(T, n)` of the episodes just played."""
-        for row, parts in zip(increments, self._parts, strict=True):
-            last = parts[-1][1][-1] if parts else np.nan
-            changes = np.flatnonzero(row != np.concatenate([[last], row[:-1]]))
-            if len(changes):
-                parts.append((changes + self._done, row[changes]))
-        self._done += increments.shape[1]
-        if self._done in self._points:
-            trust = learner.trust.astype(np.int16)
-            record = (self._done, trust, learner.by_state.copy(), learner.followed.copy())
-            self._records.append(record)
-
-    def results(self, span: float) -> dict[str, Any]:
-        """The fields of a `TieredRun`, in units of reward."""
-        low = []
-        for parts in self._parts:
-            starts, values = zip(*parts, strict=True) if parts else ((), ())
-            low.append(
-                Increments(
-                    np.concatenate([np.zeros(0, np.int64), *starts]),
-                    span * np.concatenate([np.zeros(0), *values]),
-                    self._done,
-                )
-            )
-        episode, trust, by_state, followed = zip(*self._records, strict=True)
-        return {
-            "increments": low,
-            "recorded": np.array(episode),
-            "trust": np.array(trust),
-            "regret_by_state": span * np.array(by_state),
-            "followed": np.array(followed),
-        }
+FILES = ("figure.png", "regret.csv", "states.csv", "config.json")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -156,3 +85,76 @@ class TieredRun:
             f"<TieredRun of {self.agent.label}: {self.n_low} sources, {self.episodes:,} episodes, "
             f"regret {regret:,.1f}{stopped}>"
         )
+
+    @cached_property
+    def diagnosis(self) -> TierDiagnosis:
+        """Where sources can help, with the agent's slack and occupancy where it has them."""
+        slack = getattr(self.agent, "slack", 0.0)
+        occupancy = getattr(self.agent, "occupancy", 0.3)
+        return diagnose(self.models, slack, occupancy, self.span)
+
+    @property
+    def trust_share(self) -> NDArray[np.float64]:
+        """`(T, W)` share of all (step, state) pairs at which each source was followed."""
+        return np.stack([(self.trust == w).mean((1, 2)) for w in range(self.n_low)], axis=1)
+
+    @property
+    def regret_split(self) -> NDArray[np.float64]:
+        """`(T, 2)` the high tier's regret so far in transferable states, and in all others."""
+        covered = self.diagnosis.covered
+        return np.stack([self.regret_by_state[:, c].sum(1) for c in (covered, ~covered)], axis=1)
+
+    def plot(self, path: str | os.PathLike[str]) -> Path:
+        """Draw regret against episodes, and where a source was trusted; return the file's path."""
+        from metamarl.tier_plot import plot_tiers
+
+        return plot_tiers({self.agent.label: [self]}, path)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write regret.csv, states.csv, config.json and figure.png, each atomically.
+
+        Raises:
+            ValueError, OSError: a folder that cannot be written into, found out first.
+        """
+        folder = check_folder(folder, FILES)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_csv(folder / "regret.csv", self.regret_rows())
+        write_csv(folder / "states.csv", self.state_rows())
+        config = {**self.config, "played": self.episodes, "interrupted": self.interrupted}
+        write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+        if len(self.recorded):
+            self.plot(folder / "figure.png")
+        return folder
+
+    def regret_rows(self) -> Iterator[dict[str, Any]]:
+        """One dict per record: episode, regret (where it arose), trust; every source's regret."""
+        regret, split, share = self.regret_at(self.recorded), self.regret_split, self.trust_share
+        for t, episode in enumerate(self.recorded.tolist()):
+            row = {
+                "episode": episode,
+                "regret": float(regret[-1, t]),
+                "regret_transferable": float(split[t, 0]),
+                "regret_other": float(split[t, 1]),
+            }
+            for w in range(self.n_low):
+                row[f"trust_{w}"] = float(share[t, w])
+            for w in range(self.n_low):
+                row[f"low_{w}"] = float(regret[w, t])
+            yield row
+
+    def state_rows(self) -> Iterator[dict[str, Any]]:
+        """One dict per (source, step, state): the conditions, the margin, trust and regret."""
+        found = self.diagnosis
+        for w, h, s in np.ndindex(found.margin.shape):
+            at = (w, h, s)
+            yield {
+                "source": w,
+                "step": h,
+                "state": s,
+                "comes": bool(found.comes[at]),
+                "right": bool(found.right[at]),
+                "no_better": bool(found.no_better[at]),
+                "margin": float(found.margin[at]),
+                "trusted": bool(len(self.trust)) and bool(self.trust[-1, h, s] == w),
+                "regret": float(self.regret_by_state[-1, h, s]) if len(self.trust) else 0.0,
+            }

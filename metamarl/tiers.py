@@ -18,16 +18,18 @@ Both are times a coefficient c, 1/2 as in those experiments. Rows not yet visite
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metamarl import _tiers_kernel as kernel
-from metamarl.envs.checks import check_choice, check_integer, check_real, check_reals, complaint
+from metamarl.envs.checks import check_choice, check_integer, check_real
 from metamarl.envs.game import MarkovGame
 from metamarl.tier_agents import OracleTransfer, TierAgent, find_agent
-from metamarl.tier_models import TierModel, check_tiers, solve_tier
-from metamarl.tier_run import Recorder, TieredRun
+from metamarl.tier_diagnostics import diagnose
+from metamarl.tier_models import TierModel, check_range, check_tiers, solve_tier
+from metamarl.tier_recorder import check_progress, streams, watch
+from metamarl.tier_run import TieredRun
 
 BONUSES = {"bernstein": kernel.BERNSTEIN, "strong-euler": kernel.STRONG_EULER}
 WORK = 3e7  # of a call of the kernel, in products: about a tenth of a second
@@ -66,26 +68,17 @@ def tiered(
         TypeError, ValueError: a bad parameter, games that are not alike or do not fit into memory.
     """
     where = "tiered"
-    span = _check_range(reward_range, where)
-    sources = check_tiers(low, high, reward_range, where)
+    lowest, highest = check_range(reward_range, where)
+    sources = check_tiers(low, high, (lowest, highest), where)
     found = find_agent(agent, where)
     episodes = check_integer(episodes, "episodes", where)
     seed = check_integer(seed, "seed", where, 0)
     kind = BONUSES[check_choice(bonus, "bonus", where, BONUSES)]
     coefficient = check_real(coefficient, "coefficient", where, above=0.0)
-    if progress is not None and not callable(progress):
-        raise TypeError(complaint("progress", where, "a function or None", progress))
-    models = [solve_tier(game, reward_range[0], span) for game in (*sources, high)]
+    check_progress(progress, where)
+    span = highest - lowest
+    models = [solve_tier(game, lowest, span) for game in (*sources, high)]
     learner = _Learner(models, high.discount, found, seed, kind, coefficient, span)
-    recorder = Recorder(len(sources), episodes, high.horizon or 1, high.n_states)
-    interrupted = False
-    try:
-        while learner.episode < episodes:
-            recorder.add(learner.advance(recorder.next(learner.episode)), learner)
-            if progress is not None:
-                progress(learner.episode, episodes)
-    except KeyboardInterrupt:
-        interrupted = True
     return TieredRun(
         agent=found,
         models=models,
@@ -97,24 +90,15 @@ def tiered(
             "seed": seed,
             "bonus": bonus,
             "coefficient": coefficient,
-            "reward_range": list(reward_range),
+            "reward_range": [lowest, highest],
         },
         span=span,
-        interrupted=interrupted,
-        **recorder.results(span),
+        **watch(learner, len(models), episodes, span, progress),
     )
 
 
-def _check_range(reward_range: Any, where: str) -> float:
-    lowest, highest = check_reals(reward_range, "reward_range", where, 2)
-    if not lowest < highest:
-        must = "two numbers, the second one above the first"
-        raise ValueError(complaint("reward_range", where, must, reward_range))
-    return highest - lowest
-
-
 class _Learner:
-    """The arrays of a run, and the kernel that plays on."""
+    """The arrays of a run, and the kernel that plays on (see `tier_recorder.Learner`)."""
 
     def __init__(
         self,
@@ -126,56 +110,38 @@ class _Learner:
         coefficient: float,
         span: float,
     ) -> None:
-        *low, high = models
-        T, (H, S), R = len(models), high.best.shape, len(high.gaps[0])
+        high = models[-1]
+        T, (H, S), R = len(models), high.best.shape, high.gaps.shape[1]
         rule = agent.rule()
-        known = np.full((H, S), -1)
-        if isinstance(agent, OracleTransfer):
-            known = oracle_actions(low, high, agent, span)
+        known = oracle_actions(models, agent, span)
         ceiling = np.zeros(H + 1)
         for h in range(H - 1, -1, -1):
             ceiling[h] = 1.0 + discount * ceiling[h + 1]
-        timed = any(len(model.transition) > 1 for model in models)
-        steps = H if timed else 1
+        steps = max(len(model.transition) for model in models)
         self.episode = 0
-        self._cost = T * H * R * (S + 10)
+        self._tasks = T
+        self._most = min(MOST_EPISODES, 1 + int(WORK / (T * H * R * (S + 10))))
         self._fixed = (
             high.first,
             np.stack([model.reward for model in models]),
             np.stack([np.broadcast_to(m.transition, (steps, R, S)) for m in models]),
             np.stack([model.gaps for model in models]),
             np.stack([model.initial for model in models]),
-            ceiling,
-            discount,
-            bonus,
-            coefficient,
-            rule.code,
-            rule.delay,
-            rule.slack / span,
-            rule.occupancy,
-            rule.correction,
-            rule.power,
-            rule.evidence,
-            known,
-        )
-        # The high tier draws from stream 0, so that a source has the same numbers wherever it is.
-        places = [*range(1, T), 0]
-        streams = [np.random.SeedSequence(seed, spawn_key=(p,)) for p in places]
+            ceiling, discount, bonus, coefficient,
+            rule.code, rule.delay, rule.slack / span, rule.occupancy, rule.correction, rule.power,
+            rule.evidence, known,
+        )  # fmt: skip
         counted = T + (rule.code == kernel.PESSIMISTIC)
-        bounds = [np.zeros((T, H + 1, S)) for _ in range(4)]
         self.by_state = np.zeros((H, S))
-        """Regret of the high tier so far, by (step, state)."""
         self.trust = np.full((H, S), -1)
-        """The source that the last policy followed at (step, state), or -1."""
         self.followed = np.zeros(T - 1, np.int64)
-        """Steps at which the high tier did what source w recommends because it does."""
         self._state = (
-            np.array([s.generate_state(1, np.uint64)[0] for s in streams]),
+            streams(seed, T),
             np.zeros((counted, H, R)),
             np.zeros((counted, H, R, S)),
-            *bounds,
+            *(np.zeros((T, H + 1, S)) for _ in range(4)),  # bounds, estimate and variance
             np.zeros((T, H, S)),
-            *(np.zeros((T, H, S), np.int64) for _ in range(3)),
+            *(np.zeros((T, H, S), np.int64) for _ in range(3)),  # policies
             np.zeros(T),
             np.zeros((T, H, S)),
             self.by_state,
@@ -184,20 +150,18 @@ class _Learner:
             self.followed,
         )
 
-    def advance(self, until: int) -> np.ndarray:
+    def advance(self, until: int) -> NDArray[np.float64]:
         """Play on, at most until episode `until`; the regrets `(T, n)` of these episodes."""
-        most = min(MOST_EPISODES, 1 + int(WORK / self._cost))
-        increments = np.empty((len(self._fixed[1]), min(until - self.episode, most)))
+        increments = np.empty((self._tasks, min(until - self.episode, self._most)))
         kernel.run(self.episode, *self._fixed, *self._state, increments)
         self.episode += increments.shape[1]
         return increments
 
 
-def oracle_actions(
-    low: Sequence[TierModel], high: TierModel, agent: OracleTransfer, span: float
-) -> np.ndarray:
-    """`(H, S)` the optimal action where it can be transferred from some source, else -1."""
-    from metamarl.tier_diagnostics import conditions
-
-    found = conditions(low, high, agent.slack / span, agent.occupancy)
-    return np.where(found.all(0).any(0), high.best, -1)
+def oracle_actions(models: Sequence[TierModel], agent: TierAgent, span: float) -> NDArray[np.int64]:
+    """`(H, S)` the optimal action where the oracle knows it, else -1."""
+    best = models[-1].best
+    if not isinstance(agent, OracleTransfer):
+        return np.full(best.shape, -1)
+    covered = diagnose(models, agent.slack, agent.occupancy, span).covered
+    return np.where(covered, best, -1)
