@@ -69,7 +69,7 @@ if _TYPE_CHECKING:
     from metamarl.tier_comparing import compare_tiers
     from metamarl.tier_comparison import TierComparison
     from metamarl.tier_diagnostics import TierDiagnosis, diagnose_tiers
-    from metamarl.tier_opponents import OpponentTiers, opponent_tiers, task_against
+    from metamarl.tier_opponents import opponent_tiers, task_against
     from metamarl.tier_run import TieredRun
     from metamarl.tiers import tiered
 
@@ -123,7 +123,7 @@ _HOMES = {
     "tier_comparing": ["compare_tiers"],
     "tier_comparison": ["TierComparison"],
     "tier_diagnostics": ["TierDiagnosis", "diagnose_tiers"],
-    "tier_opponents": ["OpponentTiers", "opponent_tiers", "task_against"],
+    "tier_opponents": ["opponent_tiers", "task_against"],
     "tier_run": ["TieredRun"],
     "tiers": ["tiered"],
 }
@@ -140,7 +140,6 @@ __all__ = [
     "NaiveTransfer",
     "NaturalPolicyGradient",
     "NoTransfer",
-    "OpponentTiers",
     "OptimisticMirrorDescent",
     "Oracle",
     "OracleTransfer",

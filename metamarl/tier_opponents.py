@@ -15,7 +15,7 @@ dominance may fail.
 """
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +26,8 @@ from metamarl.algorithms.response import response_game
 from metamarl.algorithms.solve import solve
 from metamarl.envs.checks import check_integer, check_kind, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
-from metamarl.envs.registry import make, tasks
-from metamarl.tier_models import solve_tier
+from metamarl.envs.registry import tasks
+from metamarl.envs.tier_families import Tiers
 
 
 def task_against(
@@ -49,7 +49,7 @@ def task_against(
 
     Returns:
         A one-player game in the units of `game`: `tiered(…, reward_range=…)` takes them as they
-        are, and gives regret in them.
+        are and gives regret in them.
 
     Raises:
         TypeError, ValueError: see `response_game`; a game with cycles and no horizon given; a
@@ -92,19 +92,6 @@ def _with_horizon(game: MarkovGame, horizon: int) -> MarkovGame:
     )
 
 
-class OpponentTiers(NamedTuple):
-    """Sources with other opponents than the high tier: see `opponent_tiers`."""
-
-    low: list[MarkovGame]
-    """The sources."""
-    high: MarkovGame
-    """The task that counts."""
-    reward_range: tuple[float, float]
-    """Lowest and highest reward of all of them."""
-    slack: float
-    """By how much an optimal value of a source is at most above the high tier's, in reward."""
-
-
 def opponent_tiers(
     name: str = "pursuit",
     sources: int = 3,
@@ -113,9 +100,9 @@ def opponent_tiers(
     player: int = 0,
     tol: float = 0.02,
     spread: float = 0.0,
-    horizon: int | None = None,
+    steps: int | None = None,
     **options: Any,
-) -> OpponentTiers:
+) -> Tiers:
     """Draw tiers from a benchmark game: against learners in low tiers, an equilibrium in the high.
 
     The high tier's opponent is that of the exact solver. The opponent of source w is what mirror
@@ -128,8 +115,11 @@ def opponent_tiers(
         player: who learns.
         tol: how far the sources' opponents are from equilibrium.
         spread: how much the sources' rules differ from the high tier's; 0: not at all.
-        horizon: see `task_against`.
+        steps: where the tasks are cut: the `horizon` of `task_against`.
         options: the game's knobs; "pursuit" has size 2 and horizon 3 if they are left out.
+
+    Returns:
+        Tasks in the units of the game: `tiered(*tiers, …, reward_range=tiers.reward_range)`.
 
     Raises:
         ValueError: an unknown game or knob, or one that is no two-player zero-sum game.
@@ -140,25 +130,17 @@ def opponent_tiers(
     tol = check_real(tol, "tol", where, above=0.0)
     if name == "pursuit":
         options = {"size": 2, "horizon": 3, **options}
-    game = make(name, **options)
+    (game,) = tasks(name, 1, 0.0, seed, **options)
     if game.kind != "zero-sum":
         must = "a two-player zero-sum game"
         raise ValueError(complaint("name", where, must, said(f"{name}, a {game.kind} game")))
-    high = task_against(game, player, solve(game, "exact").policy, horizon)
+    high = task_against(game, player, solve(game, "exact").policy, steps)
     low = []
     for w, other in enumerate(tasks(name, sources, spread, seed, **options)):
         start = _random(other, np.random.default_rng([seed, w]))
         learned = solve(other, "omd", start, tol).policy
-        low.append(task_against(other, player, learned, horizon))
-    rewards = [task.table.reward for task in (*low, high)]
-    lowest = min(float(r.min()) for r in rewards)
-    highest = max(float(r.max()) for r in rewards)
-    if highest == lowest:  # nothing to learn; a range has a width all the same
-        highest = lowest + 1.0
-    there = (high.nodes.steps, high.nodes.states)
-    values = [solve_tier(task, 0.0, 1.0).values[there] for task in (*low, high)]
-    excess = max(float((value - values[-1]).max()) for value in values)
-    return OpponentTiers(low, high, (lowest, highest), excess)
+        low.append(task_against(other, player, learned, steps))
+    return Tiers(low, high)
 
 
 def _random(game: MarkovGame, rng: np.random.Generator) -> JointPolicy:
