@@ -26,6 +26,13 @@ class Tiers(NamedTuple):
     low: list[MarkovGame]
     high: MarkovGame
 
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """Lowest and highest reward of all of them, for `tiered`; 1 apart where all are equal."""
+        rewards = [game.table.reward for game in (*self.low, self.high)]
+        lowest, highest = min(float(r.min()) for r in rewards), max(float(r.max()) for r in rewards)
+        return lowest, highest if highest > lowest else lowest + 1.0
+
 
 def tier_tasks(
     name: str = "permuted",

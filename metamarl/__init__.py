@@ -71,6 +71,7 @@ if _TYPE_CHECKING:
     from metamarl.tier_comparing import compare_tiers
     from metamarl.tier_comparison import TierComparison
     from metamarl.tier_diagnostics import TierDiagnosis, diagnose_tiers
+    from metamarl.tier_opponents import opponent_tiers, task_against
     from metamarl.tier_run import TieredRun
     from metamarl.tiers import tiered
 
@@ -132,6 +133,7 @@ _HOMES = {
     "tier_comparing": ["compare_tiers"],
     "tier_comparison": ["TierComparison"],
     "tier_diagnostics": ["TierDiagnosis", "diagnose_tiers"],
+    "tier_opponents": ["opponent_tiers", "task_against"],
     "tier_run": ["TieredRun"],
     "tiers": ["tiered"],
 }
@@ -193,6 +195,7 @@ __all__ = [
     "inspect",
     "make",
     "nash_gap",
+    "opponent_tiers",
     "payoff_distance",
     "potential_difference",
     "potential_value",
@@ -202,6 +205,7 @@ __all__ = [
     "similarity",
     "solve",
     "stage_payoffs",
+    "task_against",
     "tasks",
     "tier_families",
     "tier_tasks",

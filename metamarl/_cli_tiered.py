@@ -13,7 +13,8 @@ def tiered(
         typer.Argument(
             metavar="FAMILY",
             help="identical, permuted, shifted, violating, unrelated or integer: how the sources "
-            "differ from the high-tier task.",
+            "differ from the high-tier task; or opponents: pursuit against learners, then against "
+            "an equilibrium.",
         ),
     ],
     sources: Annotated[

@@ -17,8 +17,10 @@ from metamarl.files import check_folder, made_folder
 from metamarl.tier_agents import TIER_AGENTS, TierAgent
 from metamarl.tier_comparing import compare_tiers
 from metamarl.tier_comparison import FILES, TierComparison
+from metamarl.tier_opponents import opponent_tiers
 
 MOST_RUNS = 10_000
+OPPONENTS = "opponents"
 AGENT = re.compile(r"\s*([^\s,()]*)\s*(?:\(([^()]*)\))?\s*(?:,|$)")
 
 
@@ -65,6 +67,11 @@ class Plan:
             self._report(found, folder)
 
     def _draw(self, seed: int) -> Tiers:
+        if self.family == OPPONENTS:
+            if self.states is not None or self.actions is not None:
+                raise ValueError("--states and --actions do not apply to 'opponents'.")
+            knobs = {} if self.horizon is None else {"horizon": self.horizon}
+            return opponent_tiers("pursuit", self.sources, seed, **knobs)
         return tier_tasks(
             self.family, self.sources, seed, states=self.states, actions=self.actions,
             horizon=self.horizon, gap=self.gap, shift=self.shift,

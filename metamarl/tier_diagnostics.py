@@ -27,7 +27,8 @@ class TierDiagnosis:
     no_better: NDArray[np.bool_]
     """`(W, H, S)` the source's optimal value is at most the high tier's, plus the slack."""
     margin: NDArray[np.float64]
-    """`(W, H, S)` the source's optimal value less the high tier's, in units of reward."""
+    """`(W, H, S)` the source's optimal value less the high tier's, in units of reward; 0 where the
+    high tier cannot come."""
 
     @property
     def transferable(self) -> NDArray[np.bool_]:
@@ -48,6 +49,14 @@ class TierDiagnosis:
         """
         worst = self.margin.min((1, 2))
         return np.where(worst < -ROUNDING, -worst, 0.0)
+
+    @property
+    def excess(self) -> float:
+        """By how much an optimal value of a source is above the high tier's, at most.
+
+        With this slack no source is too good to be trusted.
+        """
+        return max(0.0, float(self.margin.max()))
 
     @property
     def dominates(self) -> bool:
@@ -109,6 +118,7 @@ def diagnose(
     """The diagnosis of solved tasks, the sources and then the high one."""
     *low, high = models
     margin = span * np.stack([source.values - high.values for source in low])
+    margin[:, ~high.reachable] = 0.0
     rows = [high.first[:-1] + source.best for source in low]
     return TierDiagnosis(
         comes=np.stack([source.visits > occupancy / 3.0 for source in low]),

@@ -46,6 +46,8 @@ class TierModel:
     """`(H, S)` the first optimal action, as a position among the legal ones."""
     visits: NDArray[np.float64]
     """`(H, S)` d*, how probable a state is when `best` is played."""
+    reachable: NDArray[np.bool_]
+    """`(H, S)` whether play can come there."""
 
 
 def solve_tier(game: MarkovGame, low: float, span: float) -> TierModel:
@@ -69,6 +71,8 @@ def solve_tier(game: MarkovGame, low: float, span: float) -> TierModel:
     for h in range(H):
         visits[h] = now
         now = now @ transition[h % steps][first[:-1] + best[h]]
+    reachable = np.zeros((H, S), bool)
+    reachable[game.nodes.steps, game.nodes.states] = True
     return TierModel(
         first=first,
         reward=reward,
@@ -78,6 +82,7 @@ def solve_tier(game: MarkovGame, low: float, span: float) -> TierModel:
         gaps=gaps,
         best=best,
         visits=visits,
+        reachable=reachable,
     )
 
 
