@@ -107,7 +107,7 @@ def by_structure(game: "MarkovGame") -> Potential | None:
     if _identical(game, reached):
         reason = "Interests are identical, up to a constant per player."
         return Potential(status="potential", reason=reason, rows=table.reward[0].copy())
-    still = _still(game)
+    still = still_nodes(game)
     bad = _at_nodes(game, cycle_excess(table)) > ROUNDING * float(np.abs(table.reward).max())
     against = np.flatnonzero(reached & still & bad)
     if len(against):
@@ -196,7 +196,7 @@ def _identical(game: "MarkovGame", reached: NDArray[np.bool_]) -> bool:
     return True
 
 
-def _still(game: "MarkovGame") -> NDArray[np.bool_]:
+def still_nodes(game: "MarkovGame") -> NDArray[np.bool_]:
     """`(N,)` nodes whose next state does not depend on the joint action, or does not matter.
 
     All states at rest count as one, for nothing is paid there.

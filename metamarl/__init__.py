@@ -40,6 +40,7 @@ if _TYPE_CHECKING:
         stage_payoffs,
         two_player_equilibria,
     )
+    from metamarl.bounds import Bound, convergence_bound
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
     from metamarl.distances import (
@@ -76,6 +77,7 @@ _HOMES = {
         "stage_payoffs",
         "two_player_equilibria",
     ],
+    "bounds": ["Bound", "convergence_bound"],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
     "distances": [
@@ -94,6 +96,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Average",
+    "Bound",
     "Comparison",
     "CorrelatedPolicy",
     "Exact",
@@ -119,6 +122,7 @@ __all__ = [
     "ce_gap",
     "ce_range",
     "compare",
+    "convergence_bound",
     "divergence",
     "evaluate",
     "find_potential",

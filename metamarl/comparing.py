@@ -17,6 +17,7 @@ from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import find_solver
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.bounds import convergence_bound
 from metamarl.comparison import BASELINE, Comparison, Row
 from metamarl.distances import similarity
 from metamarl.envs.checks import check_integer, check_real, complaint, said
@@ -100,11 +101,15 @@ def compare(
         "tol": tol,
         "max_iterations": max_iterations,
     }
-    traces = {(row["seed"], row["task"], row["arm"]): row.pop("trace") for row in rows}
+    traces, bounds = (
+        {(row["seed"], row["task"], row["arm"]): row.pop(name) for row in rows}
+        for name in ("trace", "bound")
+    )
     measured = [(row["seed"], row.pop("similarity")) for row in rows if "similarity" in row]
     return Comparison(
         rows=rows,
         traces=traces,
+        bounds={key: bound for key, bound in bounds.items() if bound is not None},
         arms=list(arms),
         config=config,
         similarity=dict(reversed(measured)),
@@ -218,6 +223,7 @@ def _chain(
             "value": float(solution.value[0] if zero_sum else solution.value.mean()),
             "converged": solution.converged,
             "trace": solution.trace,
+            "bound": convergence_bound(game, solution),
         }
         if meta.learns and len(past) == len(games):
             row["similarity"] = similarity(games, past)

@@ -2,32 +2,35 @@
 
 Left, for every arm: the smallest gap so far of every (seed, task), as a step function that keeps
 its last value when the solve has ended; the median over seeds and tasks, and the band that holds
-80 % of them. Task 0 is left out where there are others: nothing has been learned before it. Right:
+80 % of them. Task 0 is left out where there are others: nothing has been learned before it. Dotted
+is what the theory says of the same solves (see `bounds`), in the median, down to the tolerance; of
+step sizes outside the theory, as "adaptive" ones are, it says nothing. Right:
 iterations from scratch over iterations from the arm's start, task by task; the geometric mean over
 the seeds with its 95 % interval (Student's t, on the logarithm).
 """
 
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from metamarl._ticks import plain_ticks
 from metamarl.algorithms.solution import Trace
-from metamarl.comparison import BASELINE, Comparison
 from metamarl.envs.checks import complaint
 from metamarl.files import write_atomically
 from metamarl.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from metamarl.comparison import Comparison
 
 FORMATS = (".png", ".pdf", ".svg")
 SIZE, DPI = (12.0, 5.0), 100  # 1200 x 500 pixels
@@ -35,18 +38,19 @@ GREY, INK = "#595959", "#222222"
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a dash for each arm.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 DASHES = ["-", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (4, 1, 1, 1, 1, 1))]
-BASELINE_COLOUR = "#000000"
+SCRATCH_COLOUR = "#000000"
 WORDS: dict[str, Any] = {"fontsize": 12, "color": INK}
 AT_HEIGHT: dict[str, Any] = {
     "xycoords": ("axes fraction", "data"), "textcoords": "offset points",
     "color": GREY, "fontsize": 11,
 }  # fmt: skip
+BOUND_STYLE: dict[str, Any] = {"linestyle": (0, (1, 2)), "linewidth": 1.4, "color": GREY}
 GRID_POINTS = 300
 FLOOR = 0.1  # gaps are drawn down to this part of `tol`
 CEILING = 1e12  # and up to here, should they be infinite
 
 
-def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
+def plot_comparison(comparison: "Comparison", path: str | os.PathLike[str]) -> Path:
     """Draw a comparison into a file, written atomically; the suffix names the format.
 
     Args:
@@ -80,7 +84,7 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Pat
     return target
 
 
-def _draw(comparison: Comparison) -> Figure:
+def _draw(comparison: "Comparison") -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, wspace=0.06)
     figure = Figure(figsize=SIZE, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
@@ -98,6 +102,8 @@ def _draw(comparison: Comparison) -> Figure:
         Line2D([], [], label=label, **_style(comparison, arm))
         for arm, label in zip(comparison.arms, labels, strict=True)
     ]
+    if comparison.bounds:
+        lines.append(Line2D([], [], label="bound (theory)", **BOUND_STYLE))
     legend = figure.legend(
         handles=lines, loc="outside upper left", ncols=6, frameon=False, fontsize=11,
         handlelength=3.2, columnspacing=2.0, borderpad=0.1,
@@ -108,7 +114,7 @@ def _draw(comparison: Comparison) -> Figure:
     return figure
 
 
-def _title(comparison: Comparison) -> str:
+def _title(comparison: "Comparison") -> str:
     """The game, the numbers of tasks and seeds, and what is missing."""
     tasks, seeds = ({row[key] for row in comparison.rows} for key in ("task", "seed"))
     failed = sum(not row["converged"] for row in comparison.rows)
@@ -123,15 +129,15 @@ def _title(comparison: Comparison) -> str:
     return title
 
 
-def _style(comparison: Comparison, arm: str) -> dict[str, Any]:
-    if arm == BASELINE:
-        return {"color": BASELINE_COLOUR, "linestyle": "-", "linewidth": 1.8}
+def _style(comparison: "Comparison", arm: str) -> dict[str, Any]:
+    if arm == comparison.arms[0]:
+        return {"color": SCRATCH_COLOUR, "linestyle": "-", "linewidth": 1.8}
     k = comparison.arms.index(arm) - 1
     dash = DASHES[k % len(DASHES)]
     return {"color": PALETTE[k % len(PALETTE)], "linestyle": dash, "linewidth": 2.2}
 
 
-def _draw_gaps(axes: Axes, comparison: Comparison) -> None:
+def _draw_gaps(axes: Axes, comparison: "Comparison") -> None:
     """Median and 80 % band of the smallest gap so far, on one grid of iterations."""
     tol = float(comparison.config["tol"])
     several = any(row["task"] > 0 for row in comparison.rows)
@@ -156,6 +162,16 @@ def _draw_gaps(axes: Axes, comparison: Comparison) -> None:
         style = _style(comparison, arm)
         axes.fill_between(grid, low, high, step="post", color=style["color"], alpha=0.13, lw=0)
         axes.plot(grid, middle, drawstyle="steps-post", **style)
+        bounds = [
+            bound(grid)
+            for (_, task, name), bound in comparison.bounds.items()
+            if name == arm and (task > 0 or not several)
+        ]
+        if bounds:
+            said = np.median(bounds, axis=0)
+            shown = np.isfinite(said) & (said >= tol)  # below it the solves have ended
+            axes.plot(grid[shown], said[shown], **BOUND_STYLE | {"color": style["color"]})
+            ends += said[shown][-1:].tolist()
         ends += [float(low.min()), float(high.max())]
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -165,8 +181,8 @@ def _draw_gaps(axes: Axes, comparison: Comparison) -> None:
     axes.annotate(f"tolerance {tol:g}", (0, tol), (6, 4), **AT_HEIGHT)
     if clipped:
         axes.annotate("smaller gaps are drawn here", (0, FLOOR * tol), (6, 4), **AT_HEIGHT)
-    _plain_ticks(axes.xaxis)
-    _plain_ticks(axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.set_xlabel("iterations", **WORDS)
     axes.set_ylabel("gap to equilibrium (in units of reward)", **WORDS)
     more = " (median, middle 80 % of the solves)" * several
@@ -181,7 +197,7 @@ def _smallest_so_far(trace: Trace, grid: NDArray[np.int64]) -> NDArray[np.float6
     return best[np.maximum(at, 0)]
 
 
-def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
+def _draw_speedups(axes: Axes, comparison: "Comparison") -> None:
     """Geometric mean over the seeds, and its 95 % interval, task by task."""
     found = {(r["seed"], r["task"], r["arm"]): max(r["iterations"], 1) for r in comparison.rows}
     means = [1.0]
@@ -189,7 +205,7 @@ def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
     for k, arm in enumerate(arms):
         by_task: dict[int, list[float]] = {}
         for (seed, task, name), iterations in sorted(found.items()):
-            scratch = found.get((seed, task, BASELINE))
+            scratch = found.get((seed, task, comparison.arms[0]))
             if name == arm and scratch is not None:
                 by_task.setdefault(task, []).append(math.log(scratch / iterations))
         if not by_task:
@@ -207,7 +223,7 @@ def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
     axes.set_yscale("log")
     room = max(1.5, (max(means) / min(means)) ** 0.12)
     axes.set_ylim(min(min(means) / room, 0.5), max(max(means) * room, 2.0))
-    axes.axhline(1.0, color=BASELINE_COLOUR, linewidth=1.4, zorder=1.5)
+    axes.axhline(1.0, color=SCRATCH_COLOUR, linewidth=1.4, zorder=1.5)
     tasks = [row["task"] for row in comparison.rows]
     axes.set_xlim(min(tasks) - 0.6, max(tasks) + 0.6)
     axes.annotate(
@@ -220,28 +236,9 @@ def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
             (0.5, 0.7), xycoords="axes fraction", ha="center", color=GREY, fontsize=12,
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-    _plain_ticks(axes.yaxis, "×")
+    plain_ticks(axes.yaxis, "×")
     axes.set_xlabel("task, in order", **WORDS)
     axes.set_ylabel("speed-up (times fewer iterations)", **WORDS)
     seeds = len({row["seed"] for row in comparison.rows})
     more = f" (mean of {seeds} seeds, 95 % interval)" if seeds > 1 else ""
     axes.set_title(f"Speed-up task by task{more}", loc="left", **WORDS)
-
-
-def _plain_ticks(axis: Axis, unit: str = "") -> None:
-    """Round numbers in plain figures."""
-    axis.set_ticks(_round_numbers(*axis.get_view_interval()))
-    axis.set_ticks([], minor=True)
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}{unit}"))
-
-
-def _round_numbers(low: float, high: float) -> Sequence[float]:
-    """The fewest round numbers between two positive ones that are at least four, if there are."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    best: list[float] = []
-    for digits, step in ([1], 3), ([1], 2), ([1], 1), ([1, 3], 1), ([1, 2, 5], 1):
-        numbers = [d * 10.0**e for e in range(first, last + 1) for d in digits if e % step == 0]
-        best = [x for x in numbers if low <= x <= high]
-        if len(best) >= 4:
-            return best
-    return best

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metamarl._ticks import round_numbers
 from metamarl.algorithms.solution import Trace
 from metamarl.comparison import Comparison
-from metamarl.plot import _draw, _round_numbers, _smallest_so_far, plot_comparison
+from metamarl.plot import _draw, _smallest_so_far, plot_comparison
 
 
 def trace_of(gaps, every=1):
@@ -192,8 +193,8 @@ def test_smallest_so_far_holds_its_last_value():
         (1e-7, 1e7, [1e-6, 1e-3, 1, 1e3, 1e6]),
     ],
 )
-def test_round_numbers(low, high, ticks):
-    np.testing.assert_allclose(_round_numbers(low, high), ticks)
+def testround_numbers(low, high, ticks):
+    np.testing.assert_allclose(round_numbers(low, high), ticks)
 
 
 def test_draws_into_memory_without_pyplot():
