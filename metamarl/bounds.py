@@ -29,8 +29,8 @@ $$\frac{1}{ηL_τ} \sum_{i} \max_{\text{play}} \sum_h (1 + 1/H)^{h-1} ρ_i(s_h) 
 
 D being the distance of the start as it enters through ρ. The matrices of late stages are nearly
 those of the game. The bound is therefore computed with an equilibrium of the game and with best
-responses to the solution that was found; up to that, it is proved for "chained". The "last-stage"
-output has never been seen above it.
+responses to the solution that was found; up to that, it is proved for "chained". That it holds
+for the "last-stage" output too is what the tests see, from all kinds of starts.
 
 **General-sum games** with n players, "chained", step size "theory": every iteration moves a policy
 by at most 3ηHR/2, so that $ρ_i(a) = \sqrt n\, D(a, \tilde x_i) + \frac{9}{16} (n-1)^2 n^{-3/2}$

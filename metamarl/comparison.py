@@ -29,8 +29,9 @@ class Comparison:
     """
 
     rows: list[Row]
-    """One dict per (seed, task, arm): seed, task, arm, iterations, seconds (choosing the start
-    included), gap, value (the players' mean; in zero-sum games player 0's), converged."""
+    """One dict per (seed, task, arm): seed, task, arm, iterations (of all starts, where a learner
+    ran several), seconds (choosing the start included), gap, value (the players' mean; in zero-sum
+    games player 0's), converged."""
     traces: dict[tuple[int, int, str], Trace]
     """The gap along the way, by (seed, task, arm)."""
     arms: list[str]
