@@ -165,6 +165,16 @@ class Evaluator:
             system = sp.eye_array(S, format="csr") - self.game.discount * moves
             self.values[:] = reached = spsolve(system.tocsc(), self._pay[rows])
 
+    def responses(
+        self, flat: NDArray[np.float64], *, correlated: bool = False
+    ) -> NDArray[np.float64]:
+        """Everybody's best response, as one pure flat policy; to a joint one where `correlated`."""
+        found = np.zeros(int(self.game.nodes.slots[-1, -1]))
+        for i, slots in enumerate(self.game.nodes.slots):
+            self.value(flat, i, respond=True, correlated=correlated)
+            found[slots[:-1] + self.choice] = 1.0
+        return found
+
     def _swap_value(self, flat: NDArray[np.float64], player: int) -> float:
         """Player's value at `game.initial` when it swaps what it is told as well as it can."""
         if self._others is not None:

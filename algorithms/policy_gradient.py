@@ -87,21 +87,22 @@ class IndependentAscent(AbstractSolver):
         rows, note = self._judge(game)
         if self.rule == kernels.NATURAL:
             initial = np.maximum(initial, kernels.SMALLEST)
-        eta: float | None = None
-        if self.step_size == "theory":
-            eta = self._theory(game) / (float(np.ptp(game.compact.reward, axis=1).max()) or 1.0)
-        elif not isinstance(self.step_size, str):
-            eta = float(self.step_size)
         return AscentRun(
             game,
             initial,
             rule=self.rule,
-            eta=eta,
+            eta=self.fixed_step(game),
             search=self.step_size == "adaptive" and rows is not None,
             resolution=self.resolution,
             rows=rows,
             note=note,
         )
+
+    def fixed_step(self, game: MarkovGame) -> float | None:
+        """η where it is one number for the whole run, else None."""
+        if self.step_size == "theory":
+            return self._theory(game) / (float(np.ptp(game.compact.reward, axis=1).max()) or 1.0)
+        return None if isinstance(self.step_size, str) else float(self.step_size)
 
     def _judge(self, game: MarkovGame) -> tuple[NDArray[np.float64] | None, str]:
         """Stage potential to be followed, and what to say of it."""

@@ -59,6 +59,8 @@ class Solution:
     """The gap along the way."""
     solver: AbstractSolver
     """The options it was solved with."""
+    init: JointPolicy | None = None
+    """The policy it started from; None where there were several starts."""
     correlated: CorrelatedPolicy | None = None
     """For solvers that find correlated equilibria: the joint policy."""
     note: str = ""

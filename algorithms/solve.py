@@ -83,7 +83,8 @@ def solve(
     check_integer(seed, "seed", "solve", 0)
     if init is not None and not isinstance(init, JointPolicy):
         raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
-    first = (init or JointPolicy.uniform(game)).flat(game, "solve")
+    init = init or JointPolicy.uniform(game)
+    first = init.flat(game, "solve")
     run = options.start(game, first)
     run.wanted = tol
     judge = Evaluator(game, FINE * tol)
@@ -131,6 +132,7 @@ def solve(
         status=status,
         trace=_trace(records),
         solver=options,
+        init=init,
         correlated=correlated,
         note=run.note,
     )

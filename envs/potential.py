@@ -112,7 +112,7 @@ def by_structure(game: "MarkovGame") -> Potential | None:
     if identical:
         reason = "Interests are identical, up to a constant per player."
         return Potential(status="potential", reason=reason, rows=own.copy())
-    still = _still(game)
+    still = still_nodes(game)
     bad = _at_nodes(game, excess) > ROUNDING * float(np.abs(game.compact.reward).max())
     against = np.flatnonzero(reached & still & bad)
     if len(against):
@@ -201,7 +201,7 @@ def _identical(game: "MarkovGame", reached: NDArray[np.bool_]) -> bool:
     return True
 
 
-def _still(game: "MarkovGame") -> NDArray[np.bool_]:
+def still_nodes(game: "MarkovGame") -> NDArray[np.bool_]:
     """`(N,)` nodes whose next state does not depend on the joint action, or does not matter.
 
     All states at rest count as one, for nothing is paid there.

@@ -37,6 +37,7 @@ if _TYPE_CHECKING:
         stage_payoffs,
         two_player_equilibria,
     )
+    from metamarl.bounds import Bound, convergence_bound
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
     from metamarl.distances import (
@@ -99,6 +100,7 @@ _HOMES = {
         "stage_payoffs",
         "two_player_equilibria",
     ],
+    "bounds": ["Bound", "convergence_bound"],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
     "distances": [
@@ -141,6 +143,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AnonymousGame",
     "Average",
+    "Bound",
     "Comparison",
     "CorrelatedPolicy",
     "EnumerationInterrupted",
@@ -183,6 +186,7 @@ __all__ = [
     "ce_range",
     "compare",
     "compare_tiers",
+    "convergence_bound",
     "count_vectors",
     "diagnose_tiers",
     "divergence",

@@ -155,6 +155,21 @@ def _alike(found: list[Similarity]) -> Iterator[str]:
     yield f"The games differ: {'; '.join(facts)}."
 
 
+def _elsewhere(comparison: Comparison) -> Iterator[str]:
+    """Where other starts led to equilibria of another worth: more than the tolerance on average."""
+    values = {(r["arm"], r["seed"], r["task"]): r["value"] for r in comparison.rows}
+    pairs = comparison.common()
+    for arm in comparison.arms[1:]:
+        own, other = (
+            sum(values[name, *pair] for pair in pairs) / len(pairs) for name in (arm, BASELINE)
+        )
+        if abs(own - other) > comparison.config["tol"]:
+            yield (
+                f"What was reached from the starts of '{arm}' is worth {own:,.4g} to a player on "
+                f"average, from scratch {other:,.4g}."
+            )
+
+
 def outcome(comparison: Comparison) -> Iterator[str]:
     """What came out, in one sentence per arm; and what to be careful about."""
     over = f"over {len({seed for seed, _ in comparison.common()})} seeds"
@@ -176,6 +191,7 @@ def outcome(comparison: Comparison) -> Iterator[str]:
             interval = f" (95 % interval {_number(low)} to {_number(high)}, {over})"
         unsure = ", which could be chance" if low < 1.0 < high else ""
         yield f"From {starts} the games needed {much}{interval}{unsure}."
+    yield from _elsewhere(comparison)
     yield from _alike(list(comparison.similarity.values()))
     if len(comparison.arms) == 1:
         yield f"Every game was solved from scratch ('{BASELINE}'): there is nothing to compare."

@@ -11,6 +11,7 @@ from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.bounds import convergence_bound
 from metamarl.comparison import Row
 from metamarl.distances import similarity
 from metamarl.envs.game import MarkovGame
@@ -134,6 +135,7 @@ def _run_chain(part: Part, terms: Terms) -> Iterator[Row]:
             "value": float(solution.value[0] if zero_sum else solution.value.mean()),
             "converged": solution.converged,
             "trace": solution.trace,
+            "bound": convergence_bound(game, solution),
         }
         if meta.learns and len(past) == len(part.games):
             row["similarity"] = similarity(part.games, past)

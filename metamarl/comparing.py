@@ -102,11 +102,15 @@ def compare(
         "tol": tol,
         "max_iterations": max_iterations,
     }
-    traces = {(row["seed"], row["task"], row["arm"]): row.pop("trace") for row in rows}
+    traces, bounds = (
+        {(row["seed"], row["task"], row["arm"]): row.pop(name) for row in rows}
+        for name in ("trace", "bound")
+    )
     measured = [(row["seed"], row.pop("similarity")) for row in rows if "similarity" in row]
     return Comparison(
         rows=rows,
         traces=traces,
+        bounds={key: bound for key, bound in bounds.items() if bound is not None},
         arms=list(arms),
         config=config,
         similarity=dict(reversed(measured)),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from metamarl.algorithms.solution import Trace
+from metamarl.bounds import Bound
 from metamarl.distances import Similarity
 from metamarl.files import check_folder, write_csv, write_text
 from metamarl.statistics import Estimate, mean_interval, ratio_interval
@@ -29,14 +30,18 @@ class Comparison:
     """
 
     rows: list[Row]
-    """One dict per (seed, task, arm): seed, task, arm, iterations, seconds (choosing the start
-    included), gap, value (the players' mean; in zero-sum games player 0's), converged."""
+    """One dict per (seed, task, arm): seed, task, arm, iterations (of all starts, where a learner
+    ran several), seconds (choosing the start included), gap, value (the players' mean; in zero-sum
+    games player 0's), converged."""
     traces: dict[tuple[int, int, str], Trace]
     """The gap along the way, by (seed, task, arm)."""
     arms: list[str]
     """Arms in order; the first is "none"."""
     config: dict[str, Any]
     """What was run."""
+    bounds: dict[tuple[int, int, str], Bound] = field(default_factory=dict)
+    """What the theory says of the gap after T iterations, by (seed, task, arm), where it applies
+    (see `convergence_bound`)."""
     similarity: dict[int, Similarity] = field(default_factory=dict)
     """By seed, how alike the games of a sequence are, and their solutions from the first learned
     starts; without an arm that learns, nothing."""
@@ -52,6 +57,13 @@ class Comparison:
         """(seed, task) pairs that every arm has finished, in order."""
         found = {(r["seed"], r["task"], r["arm"]) for r in self.rows}
         return sorted({(s, k) for s, k, _ in found if all((s, k, a) in found for a in self.arms)})
+
+    def _bounds_at(self, key: tuple[int, int, str], trace: Trace) -> list[float | str]:
+        """The theory's bound at every measurement of the gap; "" where it says nothing."""
+        if key not in self.bounds:
+            return [""] * len(trace)
+        found: list[float] = self.bounds[key](trace.iteration).tolist()
+        return [b if math.isfinite(b) else "" for b in found]
 
     def _by_seed(self, arm: str) -> dict[int, list[Row]]:
         """By seed, the rows of an arm that can be compared, task by task."""
@@ -135,7 +147,11 @@ class Comparison:
         )
 
     def plot(self, path: str | os.PathLike[str]) -> Path:
-        """Draw the gap against iterations and the speed-up per task; return the file's path."""
+        """Draw the gap against iterations and the speed-up per task; return the file's path.
+
+        Where the theory applies, which it does not to "adaptive" steps, its bounds are beside the
+        gaps.
+        """
         from metamarl.plot import plot_comparison
 
         return plot_comparison(self, path)
@@ -157,14 +173,23 @@ class Comparison:
             folder / "traces.csv",
             (
                 _without(
-                    {"seed": s, "task": k, "arm": arm, "iteration": i, "gap": g, "seconds": t},
+                    {
+                        "seed": s,
+                        "task": k,
+                        "arm": arm,
+                        "iteration": i,
+                        "gap": g,
+                        "seconds": t,
+                        "bound": b,
+                    },
                     left_out,
                 )
                 for (s, k, arm), trace in self.traces.items()
-                for i, g, t in zip(
+                for i, g, t, b in zip(
                     trace.iteration.tolist(),
                     trace.gap.tolist(),
                     trace.seconds.tolist(),
+                    self._bounds_at((s, k, arm), trace),
                     strict=True,
                 )
             ),

@@ -93,7 +93,7 @@ def potential_difference(games: Sequence[MarkovGame]) -> float:
         first, second = _all_steps(one.potential, one), _all_steps(other.potential, other)
         distance, change = transition_distance(one, other), second - first
         if distance <= ROUNDING:
-            total += max(_best_plan(one, change), _best_plan(one, -change))
+            total += max(best_plan(one, change), best_plan(one, -change))
         else:
             duration = one.horizon or expected_duration(one)
             reach = one.discount * distance * duration * float(np.ptp(first))
@@ -101,7 +101,7 @@ def potential_difference(games: Sequence[MarkovGame]) -> float:
     return total
 
 
-def _best_plan(game: MarkovGame, reward: NDArray[np.float64]) -> float:
+def best_plan(game: MarkovGame, reward: NDArray[np.float64]) -> float:
     """Value of the best joint plan for one common reward, given per step and row."""
     table = game.compact
     counts = np.diff(table.rows)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from metamarl.algorithms.solution import Trace
+from metamarl.bounds import Bound
 from metamarl.comparison import Row
 from metamarl.distances import Similarity
 from metamarl.files import check_folder, write_text
@@ -66,8 +67,9 @@ def _plain(row: Row) -> dict[str, Any]:
         **row,
         "trace": {k: None if a is None else a.tolist() for k, a in arrays.items()},
     }
-    if "similarity" in row:
-        plain["similarity"] = asdict(row["similarity"])
+    for name in ("bound", "similarity"):
+        if row.get(name) is not None:
+            plain[name] = asdict(row[name])
     return plain
 
 
@@ -83,6 +85,7 @@ def _read(plain: dict[str, Any]) -> Row:
             potential=None if potential is None else np.array(potential, float),
         ),
     }
-    if "similarity" in plain:
-        row["similarity"] = Similarity(**plain["similarity"])
+    for name, kind in (("bound", Bound), ("similarity", Similarity)):
+        if plain.get(name) is not None:
+            row[name] = kind(**plain[name])
     return row

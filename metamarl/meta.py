@@ -154,9 +154,9 @@ class Robust(MetaLearner):
         max_iterations: int | None,
     ) -> Solution:
         """Solve `game`; by gradient ascent in a potential game, guard against bad equilibria."""
-        meter = None
-        if past and isinstance(solver, IndependentAscent):
-            meter = potential_meter(game)
+        if not past or not isinstance(solver, IndependentAscent):
+            return super().solve(game, past, solver, tol, max_iterations)
+        meter = potential_meter(game)
         if meter is None:
             return super().solve(game, past, solver, tol, max_iterations)
         limit = max_iterations or solver.max_iterations

@@ -2,7 +2,9 @@
 
 Left, for every arm: the smallest gap so far of every (seed, task), as a step function that keeps
 its last value when the solve has ended; the median over seeds and tasks, and the band that holds
-80 % of them. Task 0 is left out where there are others: nothing has been learned before it. Right:
+80 % of them. Task 0 is left out where there are others: nothing has been learned before it. Dotted
+is what the theory says of the same solves (see `bounds`), in the median, down to the tolerance; of
+step sizes outside the theory, as "adaptive" ones are, it says nothing. Right:
 iterations from scratch over iterations from the arm's start, task by task; the geometric mean over
 the seeds with its 95 % interval (Student's t, on the logarithm).
 """
@@ -10,7 +12,7 @@ the seeds with its 95 % interval (Student's t, on the logarithm).
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +22,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from metamarl.algorithms.solution import Trace
-from metamarl.comparison import BASELINE, Comparison
 from metamarl.envs.checks import complaint
 from metamarl.figures import (
     AT_HEIGHT,
@@ -37,12 +38,16 @@ from metamarl.figures import (
 )
 from metamarl.statistics import mean_interval
 
+if TYPE_CHECKING:
+    from metamarl.comparison import Comparison
+
+BOUND_STYLE: dict[str, Any] = {"linestyle": (0, (1, 2)), "linewidth": 1.4, "color": GREY}
 GRID_POINTS = 300
 FLOOR = 0.1  # gaps are drawn down to this part of `tol`
 CEILING = 1e12  # and up to here, should they be infinite
 
 
-def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
+def plot_comparison(comparison: "Comparison", path: str | os.PathLike[str]) -> Path:
     """Draw a comparison into a file, written atomically; the suffix names the format.
 
     Args:
@@ -64,7 +69,7 @@ def plot_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Pat
     return target
 
 
-def _draw(comparison: Comparison) -> Figure:
+def _draw(comparison: "Comparison") -> Figure:
     figure, left, right = new_figure()
     _draw_gaps(left, comparison)
     _draw_speedups(right, comparison)
@@ -73,11 +78,13 @@ def _draw(comparison: Comparison) -> Figure:
         Line2D([], [], label=label, **_style(comparison, arm))
         for arm, label in zip(comparison.arms, labels, strict=True)
     ]
+    if comparison.bounds:
+        lines.append(Line2D([], [], label="bound (theory)", **BOUND_STYLE))
     add_legend(figure, lines, _title(comparison))
     return figure
 
 
-def _title(comparison: Comparison) -> str:
+def _title(comparison: "Comparison") -> str:
     """The game, the numbers of tasks and seeds, and what is missing."""
     tasks, seeds = ({row[key] for row in comparison.rows} for key in ("task", "seed"))
     failed = sum(not row["converged"] for row in comparison.rows)
@@ -92,15 +99,15 @@ def _title(comparison: Comparison) -> str:
     return title
 
 
-def _style(comparison: Comparison, arm: str) -> dict[str, Any]:
-    if arm == BASELINE:
+def _style(comparison: "Comparison", arm: str) -> dict[str, Any]:
+    if arm == comparison.arms[0]:
         return {"color": BASELINE_COLOUR, "linestyle": "-", "linewidth": 1.8}
     k = comparison.arms.index(arm) - 1
     dash = DASHES[k % len(DASHES)]
     return {"color": PALETTE[k % len(PALETTE)], "linestyle": dash, "linewidth": 2.2}
 
 
-def _draw_gaps(axes: Axes, comparison: Comparison) -> None:
+def _draw_gaps(axes: Axes, comparison: "Comparison") -> None:
     """Median and 80 % band of the smallest gap so far, on one grid of iterations."""
     tol = float(comparison.config["tol"])
     several = any(row["task"] > 0 for row in comparison.rows)
@@ -125,6 +132,16 @@ def _draw_gaps(axes: Axes, comparison: Comparison) -> None:
         style = _style(comparison, arm)
         axes.fill_between(grid, low, high, step="post", color=style["color"], alpha=0.13, lw=0)
         axes.plot(grid, middle, drawstyle="steps-post", **style)
+        bounds = [
+            bound(grid)
+            for (_, task, name), bound in comparison.bounds.items()
+            if name == arm and (task > 0 or not several)
+        ]
+        if bounds:
+            said = np.median(bounds, axis=0)
+            shown = np.isfinite(said) & (said >= tol)  # below it the solves have ended
+            axes.plot(grid[shown], said[shown], **BOUND_STYLE | {"color": style["color"]})
+            ends += said[shown][-1:].tolist()
         ends += [float(low.min()), float(high.max())]
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -150,7 +167,7 @@ def _smallest_so_far(trace: Trace, grid: NDArray[np.int64]) -> NDArray[np.float6
     return best[np.maximum(at, 0)]
 
 
-def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
+def _draw_speedups(axes: Axes, comparison: "Comparison") -> None:
     """Geometric mean over the seeds, and its 95 % interval, task by task."""
     found = {(r["seed"], r["task"], r["arm"]): max(r["iterations"], 1) for r in comparison.rows}
     means = [1.0]
@@ -158,7 +175,7 @@ def _draw_speedups(axes: Axes, comparison: Comparison) -> None:
     for k, arm in enumerate(arms):
         by_task: dict[int, list[float]] = {}
         for (seed, task, name), iterations in sorted(found.items()):
-            scratch = found.get((seed, task, BASELINE))
+            scratch = found.get((seed, task, comparison.arms[0]))
             if name == arm and scratch is not None:
                 by_task.setdefault(task, []).append(math.log(scratch / iterations))
         if not by_task:

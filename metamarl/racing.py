@@ -9,7 +9,7 @@ from game to game. What decides is asked of the game at hand, in terms of its po
    start stays, and a push is enough to leave them (Jin, Ge, Netrapalli, Kakade and Jordan, "How to
    escape saddle points efficiently", ICML 2017).
 2. Is it *of use*? It is where it is nearly an equilibrium here (its Nash gap is within the
-   tolerance, or 1 % of the uniform policy's), or where several past solutions are alike here (Φ is
+   tolerance, or 2 % of the uniform policy's), or where several past solutions are alike here (Φ is
    on average within 0.3 % of the best one's, as part of what that one has above the uniform
    policy). Else the ascent starts from scratch, where nothing depends on the past.
 3. Is there reason to *doubt* it? There is after 1, 4, 16, … games; where the newest solution is
@@ -38,7 +38,7 @@ from metamarl.algorithms.solution import Solution, Status, Trace
 from metamarl.algorithms.solve import solve
 from metamarl.envs.game import MarkovGame
 
-NEAR = 0.01  # of the uniform policy's gap: nearly an equilibrium
+NEAR = 0.02  # of the uniform policy's gap: nearly an equilibrium
 ALIKE = 0.003  # of what the best solution gains: past solutions are alike
 DOUBT = 0.1  # of the same: the newest one is far behind
 PURE, NUDGE = 0.99, 0.05
@@ -86,20 +86,11 @@ def ascend(
     doubt = (
         _is_power(len(past))
         or behind[-1] > DOUBT * gain
-        or _is_higher(meter(_responses(judge, uniform)), levels[best])
+        or _is_higher(meter(judge.responses(uniform)), levels[best])
     )
     if doubt and limit >= HEAT:
         return _race(game, solver, meter, tol, limit, learned)
     return solve(game, solver, learned, tol, limit, throw=False)
-
-
-def _responses(judge: Evaluator, flat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Everybody's best response to a policy, as one joint policy."""
-    found = np.zeros_like(flat)
-    for player, slots in enumerate(judge.game.nodes.slots):
-        judge.value(flat, player, respond=True)
-        found[slots[:-1] + judge.choice] = 1.0
-    return found
 
 
 def _nudged(
@@ -107,7 +98,7 @@ def _nudged(
 ) -> NDArray[np.float64]:
     """The policy, a little towards a random one wherever it is mixed."""
     starts = game.nodes.slots[:, :-1].ravel()
-    counts = game.table.counts[game.nodes.states].T.ravel()
+    counts = np.diff(game.nodes.slots).ravel()
     other = rng.exponential(size=len(flat))
     other /= np.repeat(np.add.reduceat(other, starts), counts)
     mixed = np.repeat(np.maximum.reduceat(flat, starts) < PURE, counts)
@@ -162,15 +153,18 @@ def _end(run: Solution, answer: Solution, level: float) -> Trace:
 def _followed(one: Solution, other: Solution, answer: Solution) -> Solution:
     """What two runs in turn found, and what both cost."""
     first, second = one.trace, other.trace
-    known = first.potential is not None and second.potential is not None
+    potential = None
+    if first.potential is not None and second.potential is not None:
+        potential = np.append(first.potential, second.potential)
     return replace(
         answer,
+        init=None,
         iterations=one.iterations + other.iterations,
         seconds=one.seconds + other.seconds,
         trace=Trace(
             iteration=np.append(first.iteration, one.iterations + second.iteration),
             gap=np.append(first.gap, second.gap),
             seconds=np.append(first.seconds, one.seconds + second.seconds),
-            potential=np.append(first.potential, second.potential) if known else None,
+            potential=potential,
         ),
     )

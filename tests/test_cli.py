@@ -233,11 +233,11 @@ def test_compare_says_what_did_not_converge():
     assert "about as many iterations as from scratch" in result.stdout
 
 
-def comparison_of(none, robust):
-    """One task per seed."""
+def comparison_of(none, robust, value=0.0):
+    """One task per seed; `value` is reached from the learned starts, 0 from scratch."""
     rows = [
-        {"seed": k, "task": 0, "arm": arm, "iterations": n, "converged": True}
-        for arm, found in (("none", none), ("robust", robust))
+        {"seed": k, "task": 0, "arm": arm, "iterations": n, "value": v, "converged": True}
+        for arm, found, v in (("none", none, 0.0), ("robust", robust, value))
         for k, n in enumerate(found)
     ]
     return Comparison(rows=rows, traces={}, arms=["none", "robust"], config={"tol": 0.1})
@@ -260,6 +260,12 @@ def test_outcome(none, robust, words):
     (sentence,) = outcome(comparison_of(none, robust))
     assert words in sentence
     assert ("could be chance" in sentence) == (none == [400, 100])
+
+
+def test_outcome_tells_of_other_equilibria():
+    _, sentence = outcome(comparison_of([100, 100], [50, 50], 0.11))
+    assert "'robust' is worth 0.11 to a player on average, from scratch 0." in sentence
+    assert len(list(outcome(comparison_of([100, 100], [50, 50], -0.09)))) == 1  # the tolerance
 
 
 # --- bad input

@@ -153,13 +153,13 @@ def test_no_more_workers_than_there_is_work_for(monkeypatch, wanted, most):
 
 def test_workers_play_a_little_before_they_are_timed(monkeypatch):
     """Once per solver, start and kind of games; it leaves no trace in the rows."""
-    limits = []
+    limits, solve_as_usual = [], MetaLearner.solve
 
-    def counted(*args, **options):
-        limits.append(args[4])
-        return solve(*args, **options)
+    def counted(*args):
+        limits.append(args[-1])
+        return solve_as_usual(*args)
 
-    monkeypatch.setattr(comparing, "solve", counted)
+    monkeypatch.setattr(MetaLearner, "solve", counted)
     monkeypatch.setattr(comparing, "_READY", set())
     games = family(n=2)
     learner, options = mm.Average(), OptimisticMirrorDescent()
@@ -382,7 +382,7 @@ def test_save(comparison, tmp_path):
     for text, row in zip(rows, comparison.rows, strict=True):
         assert text == {key: str(value) for key, value in row.items()}
     traces = read(folder / "traces.csv")
-    assert list(traces[0]) == ["seed", "task", "arm", "iteration", "gap", "seconds"]
+    assert list(traces[0]) == ["seed", "task", "arm", "iteration", "gap", "seconds", "bound"]
     assert len(traces) == sum(map(len, comparison.traces.values()))
     gaps = [
         float(r["gap"]) for r in traces if (r["seed"], r["task"], r["arm"]) == ("1", "2", "last")
@@ -530,18 +530,18 @@ def test_options_that_are_no_json_are_saved_as_text(tmp_path):
 def test_interrupted_comparisons_keep_what_is_finished(
     monkeypatch, comparison, stopped, how, tmp_path
 ):
-    calls = []
+    calls, solve_as_usual = [], MetaLearner.solve
 
-    def interrupted(*args, **options):
+    def interrupted(*args):
         calls.append(1)
-        solution = solve(*args, **options)
+        solution = solve_as_usual(*args)
         if len(calls) > stopped:
             if how == "raised":
                 raise KeyboardInterrupt
             return replace(solution, status=Status.INTERRUPTED)
         return solution
 
-    monkeypatch.setattr(comparing, "solve", interrupted)
+    monkeypatch.setattr(MetaLearner, "solve", interrupted)
     found = compared(family(n=3, seed=1), seed=1)
     assert found.interrupted
     assert len(found.rows) == len(found.traces) == stopped
