@@ -1,5 +1,6 @@
 """All states of an environment, breadth first, with every outcome of chance."""
 
+import gc
 import itertools
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
@@ -15,7 +16,7 @@ from metamarl.envs.environment import Environment
 from metamarl.envs.plug_in import sight
 
 END = -1  # the state after the end
-TESTED = 200  # most second visits whose rows are compared with those of the first
+TESTED = 100  # most second visits whose rows are compared with those of the first
 SHOWN = 256  # states between two updates of the progress bar
 
 
@@ -113,7 +114,7 @@ class Enumeration:
         self._visits = 0
         self._rng = own_generator(self.seed, 3)
         try:
-            with _shown(self.progress) as show:
+            with _shown(self.progress) as show, _without_collector():
                 self._start()
                 while self._waiting:
                     state, token = self._waiting.popleft()
@@ -192,6 +193,8 @@ class Enumeration:
         found.choices.append(tuple(tuple(view.legal(i).tolist()) for i in view.movers))
         found.seen.append(self._see())
         found.rows.append([])
+        if self.branch.position > len(chance):
+            raise NotMarkovError("what players see is drawn at random")
         self._waiting.append((state, self.copies.keep(before, actions, chance)))
         return state
 
@@ -216,6 +219,18 @@ class Enumeration:
 
     def _known(self) -> int:
         return self._index.get((self.view.movers, self.state()), -2)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Without the search for garbage in circles, which would go through all snapshots again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

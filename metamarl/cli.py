@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from metamarl import _cli_run, _cli_tiered
+from metamarl import _cli_compare, _cli_environment, _cli_run, _cli_tiered
 from metamarl import _cli_support as support
+from metamarl._cli_options import GameName, Knobs, MaxIterations, SolverOptions
 
 app = typer.Typer(
     name="metamarl",
@@ -17,30 +18,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-GameName = Annotated[
-    str, typer.Argument(metavar="GAME", help="A benchmark game; 'metamarl games' lists them.")
-]
-Knobs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option", "-o", metavar="KNOB=VALUE",
-        help="A knob of the game, such as -o rows=3 or -o slip=0.1,0; may be repeated.",
-    ),
-]  # fmt: skip
-SolverOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--solver-option", "-s", metavar="NAME=VALUE",
-        help="An option of the solver, such as -s step_size=theory; may be repeated.",
-    ),
-]  # fmt: skip
-MaxIterations = Annotated[
-    int | None,
-    typer.Option(
-        min=1, metavar="N", help="Where a solve gives up; the solver's own limit if left out."
-    ),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -57,6 +34,7 @@ def start(
     metamarl solve soccer       one game, with a certified distance from equilibrium
     metamarl compare soccer     meta-learned starts against starts from scratch
     metamarl tiered permuted    learn in cheap tasks, act carefully in the costly one
+    metamarl inspect --env …    what a PettingZoo environment of your own is, as a game
 
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)
@@ -151,99 +129,8 @@ def solve(
         carry_out(game, option or [], solver, solver_option or [], tol, max_iterations, seed, out)
 
 
-@app.command()
-def compare(
-    game: GameName,
-    option: Knobs = None,
-    tasks: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Related games in a sequence.")
-    ] = 20,
-    spread: Annotated[
-        float,
-        typer.Option(
-            metavar="X",
-            help="How much they differ, from 0 (not at all) to 1. 0.02 changes most knobs by up to "
-            "2 %: the same game, measured again.",
-        ),
-    ] = 0.02,
-    seeds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Sequences, for the interval.")
-    ] = 3,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the first sequence.")] = 0,
-    meta: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAMES",
-            help="How starts are learned: none, last, average, robust, select, oracle; may be "
-            "repeated, or separated by commas.  [default: robust]",
-            show_default=False,
-        ),
-    ] = None,
-    solver: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="omd, q-ascent, pg, npg, exact or auto.  [default: omd; q-ascent for potential "
-            "games]",
-            show_default=False,
-        ),
-    ] = None,
-    solver_option: SolverOptions = None,
-    tol: Annotated[
-        float, typer.Option(metavar="X", help="Gap to reach, in units of the rewards.")
-    ] = 1e-2,
-    max_iterations: MaxIterations = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Worker processes, at most 4 per core; -1: one per core. The numbers do not "
-            "depend on it.",
-        ),
-    ] = -1,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Folder for the results, whose files are replaced.  [default: runs/compare-GAME]",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Compare meta-learned starts with starts from scratch.
-
-    Solves sequences of related games with both. Prints a table and its outcome, and writes
-    figure.png, rows.csv (one row per solve), traces.csv (the gap along the way), table.txt and
-    config.json (with the command that repeats it). The seconds are summed over the workers. After
-    Ctrl-C the same holds for the solves that were finished.
-
-    \b
-    metamarl compare soccer
-    metamarl compare goofspiel -o cards=4 --spread 0.1 --meta average,robust
-    metamarl compare rps -o weights=2,1,1 --tasks 10 --seeds 5 --out runs/rps
-    """  # noqa: D301  (\b keeps the lines as they are)
-    with support.plain_errors():
-        from metamarl._cli_compare import Plan
-
-        Plan(
-            game=game,
-            knobs=option or [],
-            tasks=tasks,
-            spread=spread,
-            seeds=seeds,
-            seed=seed,
-            meta=[name.strip() for text in meta or ["robust"] for name in text.split(",")],
-            solver=solver,
-            solver_options=solver_option or [],
-            tol=tol,
-            max_iterations=max_iterations,
-            jobs=jobs,
-            out=f"runs/compare-{game}" if out is None else out,
-        ).carry_out()
-
-
-app.command()(_cli_tiered.tiered)
-app.command()(_cli_run.run)
+for command in (_cli_compare.compare, _cli_environment.inspect, _cli_tiered.tiered, _cli_run.run):
+    app.command()(command)
 
 
 def main() -> None:

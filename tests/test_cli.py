@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from metamarl._compare_plan import outcome
 from typer.testing import CliRunner
 
 from metamarl import _cli_support as support
-from metamarl._cli_compare import outcome
 from metamarl.algorithms.solve import SOLVERS
 from metamarl.cli import app
 from metamarl.comparison import Comparison
