@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from metamarl._compare_plan import outcome
 from typer.testing import CliRunner
 
 from metamarl import _cli_support as support
+from metamarl._compare_plan import outcome
 from metamarl.algorithms.solve import SOLVERS
 from metamarl.cli import app
 from metamarl.comparison import Comparison
@@ -336,7 +336,7 @@ def test_unwritable_folder_is_found_out_first(command, tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("metamarl._cli_compare.compare", never)
+    monkeypatch.setattr("metamarl._compare_plan.compare", never)
     monkeypatch.setattr("metamarl._cli_solve.solve", never)
     result = run(command, "rps", "--out", tmp_path / "file" / "below")
     assert result.exit_code == 2
@@ -373,8 +373,8 @@ def test_folder_that_looks_writable_but_is_not():
 
 def test_no_empty_folder_stays_behind(tmp_path, monkeypatch):
     nothing = Comparison(rows=[], traces={}, arms=["none"], config={}, interrupted=True)
-    monkeypatch.setattr("metamarl._cli_compare.Plan._get_ready", lambda *_: None)
-    monkeypatch.setattr("metamarl._cli_compare.compare", lambda *_, **__: nothing)
+    monkeypatch.setattr("metamarl._compare_plan.Plan._get_ready", lambda *_: None)
+    monkeypatch.setattr("metamarl._compare_plan.compare", lambda *_, **__: nothing)
     result = run("compare", "rps", *QUICK)
     assert result.exit_code == 130
     assert result.stderr == "Interrupted before the first solve was finished.\n"
@@ -385,8 +385,8 @@ def test_sizes_are_refused_before_the_work(monkeypatch):
     def never(*_, **__):
         raise AssertionError("the games have been built")
 
-    monkeypatch.setattr("metamarl._cli_compare.Plan._get_ready", never)
-    monkeypatch.setattr("metamarl._cli_compare.available_memory", lambda: 1e8)
+    monkeypatch.setattr("metamarl._compare_plan.Plan._get_ready", never)
+    monkeypatch.setattr("metamarl._compare_plan.available_memory", lambda: 1e8)
     for args, words in (
         (["--tasks", 10**9], "1,000,000,000 tasks for 3 seeds would be 6,000,000,000 solves"),
         (["--seeds", 10**12], "would be 40,000,000,000,000 solves, and more than 1,000,000 are"),
