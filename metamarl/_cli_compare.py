@@ -59,7 +59,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="omd, q-ascent, pg, npg, exact or auto.  [default: omd; q-ascent for potential "
+            help="omd, q-ascent, pg, npg, v-learning, exact, regret-matching or auto.  [default: omd; q-ascent for potential "
             "games]",
             show_default=False,
         ),
@@ -77,6 +77,8 @@ def compare(
             "depend on it.",
         ),
     ] = -1,
+    backend: Backend = "processes",
+    scheduler: Scheduler = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -115,5 +117,7 @@ def compare(
             tol=tol,
             max_iterations=max_iterations,
             jobs=jobs,
+            backend=backend,
+            scheduler=scheduler,
             out=f"runs/compare-{source.name}" if out is None else out,
         ).carry_out()

@@ -39,3 +39,11 @@ MaxIterations = Annotated[
         min=1, metavar="N", help="Where a solve gives up; the solver's own limit if left out."
     ),
 ]
+Backend = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Who does the work: processes, or a cluster, dask or ray."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="The cluster's address, such as tcp://10.0.0.1:8786."),
+]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from metamarl import _cli_support as support
+from metamarl._cli_options import Backend, Scheduler
 
 
 def run(
@@ -13,12 +14,8 @@ def run(
     jobs: Annotated[
         int, typer.Option(metavar="N", help="Worker processes; -1: one per core.")
     ] = -1,
-    backend: Annotated[
-        str, typer.Option(metavar="NAME", help="processes, dask or ray.")
-    ] = "processes",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="The cluster, as tcp://10.0.0.1:8786.")
-    ] = None,
+    backend: Backend = "processes",
+    scheduler: Scheduler = None,
     out: Annotated[
         str | None,
         typer.Option(

@@ -22,6 +22,7 @@ from metamarl.envs import MarkovGame
 from metamarl.envs.checks import available_memory, check_real, complaint
 from metamarl.files import check_folder, made_folder
 from metamarl.learners import META_LEARNERS, find_meta
+from metamarl.workers import Workers
 
 MOST_SOLVES = 10**6
 BYTES_PER_GAME = 10_000  # beside its table
@@ -41,6 +42,8 @@ class Plan:
     tol: float
     max_iterations: int | None
     jobs: int
+    backend: str
+    scheduler: str | None
     out: str
 
     def carry_out(self) -> None:
@@ -51,6 +54,7 @@ class Plan:
         if self.jobs == 0:
             must = "a number of worker processes, or -1 for one per core"
             raise ValueError(complaint("jobs", "compare", must, 0))
+        Workers(self.jobs, self.backend, self.scheduler)
         folder = check_folder(self.out, FILES)
         self._check_size(len(arms), BYTES_PER_GAME)
         console = Console(stderr=True)
@@ -68,7 +72,8 @@ class Plan:
             with _progress_bar(console, self.tasks * self.seeds * len(arms)) as show:
                 comparison = compare(
                     sequences, self.meta, options, self.tol, n_jobs=self.jobs,
-                    max_iterations=self.max_iterations, progress=show,
+                    max_iterations=self.max_iterations, progress=show, backend=self.backend,
+                    scheduler=self.scheduler,
                 )  # fmt: skip
             self._report(comparison, folder)
 

@@ -98,7 +98,10 @@ def solve(
     option: Knobs = None,
     solver: Annotated[
         str,
-        typer.Option(metavar="NAME", help="auto, exact, omd, q-ascent, pg or npg."),
+        typer.Option(
+            metavar="NAME",
+            help="auto, exact, regret-matching, omd, q-ascent, pg, npg or v-learning.",
+        ),
     ] = "auto",
     solver_option: SolverOptions = None,
     tol: Annotated[
