@@ -26,6 +26,7 @@ if _TYPE_CHECKING:
     )
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.gymnasium import to_gymnasium
+    from metamarl.algorithms.loading import load
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.policy import JointPolicy
     from metamarl.algorithms.policy_gradient import (
@@ -34,6 +35,7 @@ if _TYPE_CHECKING:
         QAscent,
         potential_value,
     )
+    from metamarl.algorithms.refinement import refine
     from metamarl.algorithms.response import response_game
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
@@ -65,6 +67,7 @@ _HOMES = {
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
     "algorithms.gymnasium": ["to_gymnasium"],
+    "algorithms.loading": ["load"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.policy": ["JointPolicy"],
     "algorithms.policy_gradient": [
@@ -74,6 +77,7 @@ _HOMES = {
         "potential_value",
     ],
     "algorithms.response": ["response_game"],
+    "algorithms.refinement": ["refine"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -133,12 +137,14 @@ __all__ = [
     "from_openspiel",
     "from_rules",
     "games",
+    "load",
     "make",
     "nash_gap",
     "payoff_distance",
     "potential_difference",
     "potential_value",
     "pure_equilibria",
+    "refine",
     "register",
     "response_game",
     "similarity",

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from metamarl.algorithms.solution import Trace
 from metamarl.comparison import BASELINE, Comparison
 from metamarl.envs.checks import complaint
-from metamarl.files import write_atomically
+from metamarl.envs.files import write_atomically
 from metamarl.statistics import mean_interval
 
 FORMATS = (".png", ".pdf", ".svg")
