@@ -57,8 +57,11 @@ if _TYPE_CHECKING:
         transition_distance,
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
+    from metamarl.envs.enumeration import EnumerationInterrupted
     from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
+    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
+    from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
 
@@ -98,8 +101,11 @@ _HOMES = {
         "transition_distance",
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
+    "envs.enumeration": ["EnumerationInterrupted"],
     "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
+    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
+    "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
 }
@@ -108,6 +114,7 @@ __all__ = [
     "Average",
     "Comparison",
     "CorrelatedPolicy",
+    "EnumerationInterrupted",
     "Exact",
     "JointPolicy",
     "Last",
@@ -116,8 +123,11 @@ __all__ = [
     "NaturalPolicyGradient",
     "OptimisticMirrorDescent",
     "Oracle",
+    "PettingZooGame",
+    "PlugIn",
     "PolicyGradient",
     "QAscent",
+    "Report",
     "Robust",
     "Scratch",
     "Similarity",
@@ -135,8 +145,10 @@ __all__ = [
     "evaluate",
     "find_potential",
     "from_openspiel",
+    "from_pettingzoo",
     "from_rules",
     "games",
+    "inspect",
     "load",
     "make",
     "nash_gap",
