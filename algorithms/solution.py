@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,12 @@ from numpy.typing import NDArray
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solver import AbstractSolver
-from metamarl.envs.checks import check_kind
+from metamarl.envs.checks import check_kind, complaint
 from metamarl.envs.files import write_atomically
 from metamarl.envs.game import MarkovGame
+
+if TYPE_CHECKING:
+    from metamarl.algorithms.playing import Player
 
 FORMAT = "metamarl solution 1"
 
@@ -80,6 +85,26 @@ class Solution:
 
     game: MarkovGame | None = field(default=None, repr=False, compare=False)
     """What was solved; None after `load` without it."""
+
+    @cached_property
+    def player(self) -> "Player":
+        """Plays the solution in the environment that the game came from, with seed 0.
+
+        Raises ValueError where the game is not known (see `load`).
+        """
+        from metamarl.algorithms.playing import Player  # PettingZoo: only where it is used
+
+        if self.game is None:
+            must = "one with its game: load(path, game)"
+            raise ValueError(complaint("solution", "act", must, self))
+        return Player(self.game, self.correlated or self.policy)
+
+    def act(self, agent: Hashable, observation: Any, info: Mapping[str, Any] | None = None) -> Any:
+        """What `agent` does on seeing this: `self.player.act`.
+
+        Call `self.player.begin()` between episodes; another seed has `mm.Player(game, policy, seed)`.
+        """
+        return self.player.act(agent, observation, info)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the solution to one file, for `mm.load`; nothing of it is pickled.

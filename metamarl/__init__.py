@@ -28,6 +28,7 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.gymnasium import to_gymnasium
     from metamarl.algorithms.loading import load
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
+    from metamarl.algorithms.playing import Player
     from metamarl.algorithms.policy import JointPolicy
     from metamarl.algorithms.policy_gradient import (
         NaturalPolicyGradient,
@@ -64,6 +65,7 @@ if _TYPE_CHECKING:
     from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.rolling_out import Rollouts, rollouts
 
 _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
@@ -72,6 +74,7 @@ _HOMES = {
     "algorithms.gymnasium": ["to_gymnasium"],
     "algorithms.loading": ["load"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
+    "algorithms.playing": ["Player"],
     "algorithms.policy": ["JointPolicy"],
     "algorithms.policy_gradient": [
         "NaturalPolicyGradient",
@@ -97,6 +100,7 @@ _HOMES = {
         "divergence",
         "payoff_distance",
         "potential_difference",
+        "rollouts",
         "similarity",
         "transition_distance",
     ],
@@ -108,6 +112,7 @@ _HOMES = {
     "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "rolling_out": ["Rollouts", "rollouts"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
@@ -123,12 +128,14 @@ __all__ = [
     "NaturalPolicyGradient",
     "OptimisticMirrorDescent",
     "Oracle",
+    "Player",
     "PettingZooGame",
     "PlugIn",
     "PolicyGradient",
     "QAscent",
     "Report",
     "Robust",
+    "Rollouts",
     "Scratch",
     "Similarity",
     "Solution",
@@ -159,6 +166,7 @@ __all__ = [
     "refine",
     "register",
     "response_game",
+    "rollouts",
     "similarity",
     "solve",
     "stage_payoffs",
