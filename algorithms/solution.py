@@ -1,7 +1,14 @@
 """What `solve` returns, and what it says of itself."""
 
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +16,14 @@ from numpy.typing import NDArray
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.envs.checks import check_kind, complaint
+from metamarl.envs.files import write_atomically
+from metamarl.envs.game import MarkovGame
+
+if TYPE_CHECKING:
+    from metamarl.algorithms.playing import Player
+
+FORMAT = "metamarl solution 1"
 
 
 class Status(Enum):
@@ -65,6 +80,73 @@ class Solution:
     """For solvers that find correlated equilibria: the joint policy."""
     note: str = ""
     """What the solver has to say of its answer, such as ties between equilibria."""
+    width: NDArray[np.float64] | None = None
+    """`(n,)` for a game that was estimated from draws: the values in the environment are within
+    `value` ± `width` with 95 % confidence (see `metamarl.algorithms.value_width`), while `gap` is
+    that in the estimated game. None where the game is exact."""
+
+    game: MarkovGame | None = field(default=None, repr=False, compare=False)
+    """What was solved; None after `load` without it."""
+
+    @cached_property
+    def player(self) -> "Player":
+        """Plays the solution in the environment that the game came from, with seed 0.
+
+        Raises ValueError where the game is not known (see `load`).
+        """
+        from metamarl.algorithms.playing import Player  # PettingZoo: only where it is used
+
+        if self.game is None:
+            must = "one with its game: load(path, game)"
+            raise ValueError(complaint("solution", "act", must, self))
+        return Player(self.game, self.correlated or self.policy)
+
+    def act(self, agent: Hashable, observation: Any, info: Mapping[str, Any] | None = None) -> Any:
+        """What `agent` does on seeing this: `self.player.act`.
+
+        Call `self.player.begin()` between episodes; another seed has `mm.Player(game, policy, seed)`.
+        """
+        return self.player.act(agent, observation, info)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the solution to one file, for `mm.load`; nothing of it is pickled.
+
+        It is an `.npz` file: "player_0", … are the policy's arrays, "joint" that of `correlated`,
+        "trace_iteration", … the trace, "value" and "width" as here; "about" is JSON text with all
+        the rest, and with the shape and name of the game, which itself is not written.
+
+        Args:
+            path: the file; its folder must be there. A file of that name is replaced, at once.
+        """
+        check_kind(path, (str, os.PathLike), "path", "save", "a path")
+        arrays: dict[str, Any] = {f"player_{i}": array for i, array in enumerate(self.policy)}
+        if self.correlated is not None:
+            arrays["joint"] = self.correlated.joint
+        for name in ("iteration", "gap", "seconds", "potential"):
+            column = getattr(self.trace, name)
+            if column is not None:
+                arrays[f"trace_{name}"] = column
+        arrays["value"] = self.value
+        if self.width is not None:
+            arrays["width"] = self.width
+        about = {
+            "format": FORMAT,
+            "game": None if self.game is None else describe(self.game),
+            "solver": {"name": self.solver.name, **asdict(self.solver)},
+            "gap": self.gap,
+            "iterations": self.iterations,
+            "seconds": self.seconds,
+            "status": self.status.name,
+            "note": self.note,
+        }
+        arrays["about"] = np.array(json.dumps(about))
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+
+        write_atomically(Path(path), write)
+        return Path(path)
 
     @property
     def converged(self) -> bool:
@@ -77,6 +159,22 @@ class Solution:
             f"Solution({self.status.name.lower()}, value=[{values}], gap={self.gap:.3g}, "
             f"iterations={self.iterations}, seconds={self.seconds:.3g}, solver={self.solver})"
         )
+
+
+def describe(game: MarkovGame) -> dict[str, Any]:
+    """What tells games apart: name, sizes, clock, and a hash of which states follow which."""
+    table = game.table
+    links = sha256()
+    for places in (table.rows, table.indptr, table.indices):
+        links.update(places.astype("<i8").tobytes())
+    return {
+        "name": game.name,
+        "n_states": game.n_states,
+        "n_actions": list(game.n_actions),
+        "horizon": game.horizon,
+        "discount": game.discount,
+        "links": links.hexdigest()[:16],
+    }
 
 
 class SolveError(RuntimeError):

@@ -20,8 +20,10 @@ from metamarl.algorithms.policy_gradient import (
 from metamarl.algorithms.regret_matching import RegretMatching, is_quicker
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.value_width import value_width
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 from metamarl.envs.game import MarkovGame
+from metamarl.envs.sampled_game import SampledGame
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
     solver.name: solver
@@ -135,6 +137,8 @@ def solve(
         init=init,
         correlated=correlated,
         note=run.note,
+        width=_width(game, correlated or policy, options, tol, limit),
+        game=game,
     )
     if throw and status is Status.INTERRUPTED:
         raise SolveInterrupted(solution)
@@ -163,6 +167,26 @@ def find_solver(
     if game is not None and game.kind == "zero-sum" and is_quicker(game, tol):
         return RegretMatching()
     return Exact()
+
+
+def _width(
+    game: MarkovGame,
+    answer: JointPolicy | CorrelatedPolicy,
+    options: AbstractSolver,
+    tol: float,
+    limit: int,
+) -> NDArray[np.float64] | None:
+    """How far the values of a sampled game may be off: its halves are solved in the same way."""
+    if not isinstance(game, SampledGame):
+        return None
+    try:
+        halves = [
+            solve(half, options, tol=tol, max_iterations=limit, throw=False)
+            for half in game.halves()
+        ]
+    except ValueError:  # half the draws make no game: it would never end, say
+        return np.full(game.n_players, np.inf)
+    return value_width(game, answer, [half.correlated or half.policy for half in halves])
 
 
 def _is_policy(flat: NDArray[np.float64], starts: NDArray[np.int64]) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import metamarl as mm
-from metamarl.files import write_text
+from metamarl.envs.files import write_text
 
 MILLION = 10**6
 EPISODES = 300_000  # of the study of delays

@@ -18,7 +18,9 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.evaluation import best_response, cce_gap, ce_gap, evaluate, nash_gap
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.gymnasium import to_gymnasium
+    from metamarl.algorithms.loading import load
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
+    from metamarl.algorithms.playing import Player
     from metamarl.algorithms.policy import JointPolicy
     from metamarl.algorithms.policy_gradient import (
         NaturalPolicyGradient,
@@ -26,6 +28,7 @@ if _TYPE_CHECKING:
         QAscent,
         potential_value,
     )
+    from metamarl.algorithms.refinement import refine
     from metamarl.algorithms.regret_matching import RegretMatching
     from metamarl.algorithms.response import response_game
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
@@ -45,6 +48,7 @@ if _TYPE_CHECKING:
         divergence,
         payoff_distance,
         potential_difference,
+        rollouts,
         similarity,
         transition_distance,
     )
@@ -59,6 +63,7 @@ if _TYPE_CHECKING:
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.rolling_out import Rollouts, rollouts
     from metamarl.sources import Select
     from metamarl.tier_agents import (
         NaiveTransfer,
@@ -81,7 +86,9 @@ _HOMES = {
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
     "algorithms.gymnasium": ["to_gymnasium"],
+    "algorithms.loading": ["load"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
+    "algorithms.playing": ["Player"],
     "algorithms.policy": ["JointPolicy"],
     "algorithms.policy_gradient": [
         "NaturalPolicyGradient",
@@ -89,6 +96,7 @@ _HOMES = {
         "QAscent",
         "potential_value",
     ],
+    "algorithms.refinement": ["refine"],
     "algorithms.regret_matching": ["RegretMatching"],
     "algorithms.response": ["response_game"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
@@ -108,6 +116,7 @@ _HOMES = {
         "divergence",
         "payoff_distance",
         "potential_difference",
+        "rollouts",
         "similarity",
         "transition_distance",
     ],
@@ -122,6 +131,7 @@ _HOMES = {
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "rolling_out": ["Rollouts", "rollouts"],
     "sources": ["Select"],
     "tier_agents": [
         "NaiveTransfer",
@@ -160,6 +170,7 @@ __all__ = [
     "OracleTransfer",
     "PessimisticTransfer",
     "PettingZooGame",
+    "Player",
     "PlugIn",
     "PolicyGradient",
     "QAscent",
@@ -167,6 +178,7 @@ __all__ = [
     "Report",
     "Robust",
     "RobustTransfer",
+    "Rollouts",
     "Scratch",
     "Select",
     "Similarity",
@@ -197,6 +209,7 @@ __all__ = [
     "from_rules",
     "games",
     "inspect",
+    "load",
     "make",
     "nash_gap",
     "opponent_tiers",
@@ -204,8 +217,10 @@ __all__ = [
     "potential_difference",
     "potential_value",
     "pure_equilibria",
+    "refine",
     "register",
     "response_game",
+    "rollouts",
     "similarity",
     "solve",
     "stage_payoffs",

@@ -6,11 +6,13 @@ import typer
 
 from metamarl import _cli_support as support
 from metamarl._cli_options import (
+    Backend,
     Discount,
     Environment,
     Horizon,
     Knobs,
     MaxIterations,
+    Scheduler,
     SolverOptions,
 )
 
@@ -59,8 +61,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="omd, q-ascent, pg, npg, v-learning, exact, regret-matching or auto.  [default: omd; q-ascent for potential "
-            "games]",
+            help="omd, q-ascent, pg, npg, v-learning, exact, regret-matching or auto.  [default: "
+            "omd; q-ascent for potential games]",
             show_default=False,
         ),
     ] = None,

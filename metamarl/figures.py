@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from metamarl.envs.checks import complaint
-from metamarl.files import write_atomically
+from metamarl.envs.files import write_atomically
 
 FORMATS = (".png", ".pdf", ".svg")
 SIZE, DPI = (12.0, 5.0), 100  # 1200 x 500 pixels
