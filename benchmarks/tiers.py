@@ -1,12 +1,13 @@
 """Tiers: the published behaviour, and a rule that needs no delay against delays that do.
 
-Three studies, each over several models (high-tier tasks and sources drawn anew, with another seed):
+Four studies, each over several models (high-tier tasks and sources drawn anew, with another seed):
 bandits (1e6 rounds); delays (1e5 episodes: no transfer, the published rule with transfer from 0, 5
-and 10 % of the episodes on, and the default); permuted sources in the setting of
-Huang and He (NeurIPS 2023; strong-euler bonus, 4e6 episodes, transfer from 5e5 on). Every finished
-run is kept in the folder, and the study goes on where it was stopped.
+and 10 % of the episodes on, and the default); the two numbers of the default (2e4 episodes);
+permuted sources in the setting of Huang and He (NeurIPS 2023; strong-euler bonus, 4e6 episodes,
+transfer from 5e5 on). Every finished run is kept in the folder, and the study goes on where it was
+stopped.
 
-    python benchmarks/tiers.py [--only delays,permuted,bandits] [--models 6] [--out FOLDER]
+    python benchmarks/tiers.py [--only delays,numbers,permuted,bandits] [--models 6] [--out FOLDER]
 """
 
 import argparse
@@ -59,6 +60,14 @@ DELAYS = {
     "default": mm.RobustTransfer(),
 }
 DELAY_TASKS = [("identical", 1), ("permuted", 1), ("permuted", 2), ("permuted", 5), ("shifted", 1)]
+NUMBERS = {
+    "none": mm.NoTransfer(),
+    **{
+        f"power {power}, evidence {evidence}": mm.RobustTransfer(power=power, evidence=evidence)
+        for power, evidence in ((3, 4), (2, 4), (4.5, 4), (3, 3), (3, 6), (1.5, 2))
+    },
+}
+NUMBERS_TASKS = [("identical", 1), ("permuted", 3), ("shifted", 1)]
 PERMUTED = {
     "no transfer": (1, mm.NoTransfer()),
     **{
@@ -100,13 +109,27 @@ def bandits(model: int) -> Iterator[Job]:
 
 
 def delays(model: int) -> Iterator[Job]:
+    return _tabular("delays", DELAY_TASKS, DELAYS, EPISODES, model)
+
+
+def numbers(model: int) -> Iterator[Job]:
+    return _tabular("numbers", NUMBERS_TASKS, NUMBERS, 20_000, model)
+
+
+def _tabular(
+    study: str,
+    tasks: list[tuple[str, int]],
+    agents: dict[str, mm.TierAgent],
+    episodes: int,
+    model: int,
+) -> Iterator[Job]:
     for bonus in ("bernstein", "strong-euler"):
-        for family, W in DELAY_TASKS:
-            for name, agent in DELAYS.items():
+        for family, W in tasks:
+            for name, agent in agents.items():
                 yield Job(
-                    "delays", f"{bonus}, {family}, W = {W}", name, model,
+                    study, f"{bonus}, {family}, W = {W}", name, model,
                     lambda bonus=bonus, family=family, W=W, agent=agent: mm.tiered(
-                        *mm.tier_tasks(family, W, 1000 + model), agent, EPISODES, model, bonus=bonus
+                        *mm.tier_tasks(family, W, 1000 + model), agent, episodes, model, bonus=bonus
                     ),
                 )  # fmt: skip
 
@@ -122,7 +145,8 @@ def permuted(model: int) -> Iterator[Job]:
         )  # fmt: skip
 
 
-STUDIES = {"delays": delays, "permuted": permuted, "bandits": bandits}
+STUDIES = {"delays": delays, "numbers": numbers, "permuted": permuted, "bandits": bandits}
+AGENTS = {"delays": DELAYS, "numbers": NUMBERS, "permuted": PERMUTED, "bandits": BANDIT_AGENTS}
 
 
 def record(run: mm.TieredRun) -> dict[str, Any]:
@@ -160,7 +184,7 @@ def show(folder: Path) -> None:
     tasks = dict.fromkeys(key[:2] for key in found)
     for study, task in tasks:
         agents = {a: runs for (s, t, a), runs in found.items() if (s, t) == (study, task)}
-        order = {"bandits": BANDIT_AGENTS, "delays": DELAYS, "permuted": PERMUTED}[study]
+        order = AGENTS[study]
         models = sorted(set.intersection(*(set(runs) for runs in agents.values())))
         if len(agents) < len(order) or not models:
             continue
@@ -177,8 +201,12 @@ def show(folder: Path) -> None:
                 rise = [run["marks"]["4000000"] - run["marks"]["2000000"] for run in runs]
                 line += f"   2e6 to 4e6: {mean_interval(rise):.1f}"
             if study == "delays":
-                late = [run["regret"][-1] - run["marks"]["10000"] for run in runs]
-                line += f"   after 1e4: {np.mean(late):.1f}"
+                at = [np.searchsorted(run["episode"], 10_000) for run in runs]
+                late = [
+                    run["transferable"][-1] - run["transferable"][i]
+                    for run, i in zip(runs, at, strict=True)
+                ]
+                line += f"   in transferable states after 1e4: {np.mean(late):.1f}"
             print(line)
         if study != "bandits":
             covered = {a: np.mean([agents[a][m]["covered"] for m in models]) for a in order}
@@ -214,14 +242,16 @@ def draw(folder: Path, target: Path) -> None:
     tasks = [key[1] for key in found if key[0] == "delays" and key[2] == "none"]
     tasks.sort(key=lambda task: (task.split(",")[0], task), reverse=True)
     for k, agent in enumerate(list(DELAYS)[1:]):
+        colour = [*PALETTE[3:6], PALETTE[0]][k]
+        lines.append(Line2D([], [], label=agent, marker="o", linestyle="", color=colour))
         for row, task in enumerate(tasks):
             none, runs = found["delays", task, "none"], found.get(("delays", task, agent), {})
             models = sorted(set(none) & set(runs))
             if models:
                 pairs = [(runs[m]["regret"][-1], none[m]["regret"][-1]) for m in models]
                 ratio = ratio_interval(pairs)
-                at, colour = row + 0.3 - 0.2 * k, [*PALETTE[3:6], PALETTE[0]][k]
-                right.plot(ratio.mean, at, "o", color=colour, label=agent if row == 0 else None)
+                at = row + 0.3 - 0.2 * k
+                right.plot(ratio.mean, at, "o", color=colour)
                 right.hlines(at, ratio.low, ratio.high, color=colour, lw=1.6)
     right.set_xscale("log")
     right.axvline(1.0, color=BASELINE_COLOUR, linewidth=1.4, zorder=1)
@@ -229,7 +259,6 @@ def draw(folder: Path, target: Path) -> None:
     right.set_yticks(range(len(tasks)), tasks)
     right.set_xlabel("regret of the high tier / without transfer", **WORDS)
     right.set_title(f"{EPISODES:,} episodes: delays, and none needed", loc="left", **WORDS)
-    right.legend(frameon=False, fontsize=11, loc="upper right")
     add_legend(figure, lines, "Tiers: mean over models")
     write_figure(figure, target)
 
