@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import metamarl as mm
-from metamarl.envs.files import write_csv
+from metamarl.files import write_csv
 from metamarl.statistics import mean_interval
 
 SIZES = [(8, 4, 6), (10, 5, 5), (9, 4, 5), (8, 6, 4), (10, 4, 4), (8, 5, 6), (9, 6, 6), (10, 4, 6)]

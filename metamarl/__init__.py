@@ -48,7 +48,6 @@ if _TYPE_CHECKING:
         divergence,
         payoff_distance,
         potential_difference,
-        rollouts,
         similarity,
         transition_distance,
     )
@@ -116,7 +115,6 @@ _HOMES = {
         "divergence",
         "payoff_distance",
         "potential_difference",
-        "rollouts",
         "similarity",
         "transition_distance",
     ],

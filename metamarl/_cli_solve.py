@@ -15,7 +15,8 @@ from metamarl.algorithms.solution import Solution, Status
 from metamarl.algorithms.solve import solve
 from metamarl.envs import MarkovGame, make
 from metamarl.envs.checks import check_real
-from metamarl.envs.files import check_folder, made_folder, write_atomically, write_csv, write_text
+from metamarl.envs.files import write_atomically
+from metamarl.files import check_folder, made_folder, write_csv, write_text
 
 FILES = ("policy.npz", "trace.csv", "solution.json")
 SHOWN_STATES = 3

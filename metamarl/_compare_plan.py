@@ -20,7 +20,7 @@ from metamarl.comparison import BASELINE, FILES, Comparison
 from metamarl.distances import Similarity
 from metamarl.envs import MarkovGame
 from metamarl.envs.checks import available_memory, check_real, complaint
-from metamarl.envs.files import check_folder, made_folder
+from metamarl.files import check_folder, made_folder
 from metamarl.learners import META_LEARNERS, find_meta
 from metamarl.workers import Workers
 

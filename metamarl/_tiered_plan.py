@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from metamarl import _cli_support as support
 from metamarl.envs.checks import check_choice, complaint
-from metamarl.envs.files import check_folder, made_folder
 from metamarl.envs.tier_families import Tiers, tier_tasks
+from metamarl.files import check_folder, made_folder
 from metamarl.tier_agents import TIER_AGENTS, TierAgent
 from metamarl.tier_comparing import compare_tiers
 from metamarl.tier_comparison import FILES, TierComparison

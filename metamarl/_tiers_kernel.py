@@ -138,7 +138,7 @@ def plan_high(
     for h in range(H - 1, -1, -1):
         for s in range(S):
             count = first[s + 1] - first[s]
-            best, best_low, greedy, top = -np.inf, -np.inf, 0, 0
+            best, best_low, sure, greedy, top = -np.inf, -np.inf, -np.inf, 0, 0
             for a in range(count):
                 q_up[a], q_low, q_hat[a], q_var[a] = bound(
                     h, first[s] + a, reward, visits, moves, upper, lower, estimate, variance,
@@ -147,8 +147,9 @@ def plan_high(
                 if q_up[a] > best:
                     best, greedy = q_up[a], a
                 best_low = max(best_low, q_low)
-                if q_hat[a] > q_hat[top]:
-                    top = a
+                worst = q_hat[a] - power * np.sqrt(q_var[a])
+                if worst > sure:  # an action hardly tried may look best by chance
+                    sure, top = worst, a
             estimate[h, s], variance[h, s] = q_hat[top], q_var[top]
             act, source = greedy, -1
             if agent == ORACLE and known[h, s] >= 0:

@@ -13,7 +13,7 @@ import numpy as np
 from metamarl.algorithms.solution import Trace
 from metamarl.bounds import Bound
 from metamarl.distances import Similarity
-from metamarl.envs.files import check_folder, write_csv, write_text
+from metamarl.files import check_folder, write_csv, write_text
 from metamarl.statistics import Estimate, mean_interval, ratio_interval
 
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ from metamarl.algorithms.solution import Trace
 from metamarl.bounds import Bound
 from metamarl.comparison import Row
 from metamarl.distances import Similarity
-from metamarl.envs.files import check_folder, write_text
+from metamarl.files import check_folder, write_text
 
 
 class Kept:

@@ -32,7 +32,7 @@ from metamarl.comparison import Comparison
 from metamarl.envs import MarkovGame
 from metamarl.envs import tasks as related
 from metamarl.envs.checks import check_integer, check_kind, check_real, complaint
-from metamarl.envs.files import check_folder
+from metamarl.files import check_folder
 from metamarl.learners import find_meta
 
 PARTS = "parts"  # the folder of finished parts

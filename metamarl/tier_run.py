@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.envs.files import check_folder, write_csv, write_text
+from metamarl.files import check_folder, write_csv, write_text
 from metamarl.tier_agents import TierAgent
 from metamarl.tier_diagnostics import TierDiagnosis, diagnose
 from metamarl.tier_models import TierModel

@@ -133,7 +133,8 @@ def run(low, high, agent, episodes, seed=0, bonus="bernstein", c=0.5, known=None
                 up, below, q, var = top.bounds(
                     h, s, (V[h + 1], L[h + 1], E[h + 1], D[h + 1]), np.log(10 * k), bonus, c
                 )
-                E[h, s], D[h, s] = q.max(), var[q.argmax()]
+                top_action = (q - getattr(agent, "power", 0.0) * np.sqrt(var)).argmax()
+                E[h, s], D[h, s] = q[top_action], var[top_action]
                 advice = [plan[5][h, s] for plan in plans]
                 feasible = []
                 for w, (_, low_L, low_E, low_D, _, _, gap) in enumerate(plans):

@@ -20,7 +20,7 @@ from metamarl.algorithms.solve import SOLVERS
 from metamarl.cli import app
 from metamarl.comparison import Comparison
 from metamarl.envs import family, games
-from metamarl.envs.files import made_folder
+from metamarl.files import made_folder
 from metamarl.learners import META_LEARNERS
 
 FILES = {"figure.png", "rows.csv", "traces.csv", "table.txt", "config.json"}

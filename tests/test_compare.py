@@ -24,7 +24,8 @@ from metamarl.algorithms.solve import solve
 from metamarl.comparison import Comparison
 from metamarl.distances import potential_difference, similarity
 from metamarl.envs import make, tasks
-from metamarl.envs.files import made_folder, write_atomically, write_csv, write_text
+from metamarl.envs.files import write_atomically
+from metamarl.files import made_folder, write_csv, write_text
 from metamarl.meta import MetaLearner, Robust
 from metamarl.statistics import Estimate, mean_interval, ratio_interval
 

@@ -4,6 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import metamarl as mm
 from metamarl.tier_recorder import Increments
@@ -268,6 +270,36 @@ def test_many_actions_and_a_long_horizon():
     run = mm.tiered([game], game, episodes=50)
     assert run.trust.shape[1:] == (40, 4)
     assert run.regret_high[-1] > 0
+
+
+@given(
+    sizes=st.tuples(*(st.integers(1, 4) for _ in range(4))),
+    seed=st.integers(0, 10**6),
+    agent=st.sampled_from(AGENTS),
+    bonus=st.sampled_from(["bernstein", "strong-euler"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_whatever_the_sizes(sizes, seed, agent, bonus):
+    """Regret never falls, is where it was lost, and the sources are as if they were alone."""
+    S, A, H, W = sizes
+    rng = np.random.default_rng(seed)
+    legal = rng.random((S, A)) < 0.7
+    legal[np.arange(S), rng.integers(0, A, S)] = True
+    low_and_high = [
+        mm.MarkovGame(
+            rng.dirichlet(np.full(S, 0.3), (H, S, A)), rng.random((1, H, S, A)),
+            initial=rng.dirichlet(np.ones(S)), horizon=H, legal=[legal],
+        )
+        for _ in range(W + 1)
+    ]  # fmt: skip
+    *low, high = low_and_high
+    run = mm.tiered(low, high, agent, 40, seed, bonus=bonus)
+    alone = mm.tiered(low, low[0], "none", 40, seed, bonus=bonus)
+    assert (np.diff(run.regret_high, prepend=0.0) >= 0).all()
+    np.testing.assert_allclose(run.regret_by_state[-1].sum(), run.regret_high[-1], atol=1e-9)
+    np.testing.assert_array_equal(run.regret_low, alone.regret_low)
+    assert run.trust.min() >= -1
+    assert run.trust.max() < W
 
 
 # --- the diagnosis
