@@ -12,6 +12,7 @@ from numba import njit
 JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 NONE, NAIVE, ROBUST, PESSIMISTIC, ORACLE = range(5)  # agents
 BERNSTEIN, STRONG_EULER = range(2)  # bonuses
+ROUNDING = 1e-9  # at the last step, where rewards are all there is, nothing is in doubt
 
 
 @njit(**JIT)
@@ -137,7 +138,7 @@ def plan_high(
     for h in range(H - 1, -1, -1):
         for s in range(S):
             count = first[s + 1] - first[s]
-            best, best_low, greedy, top = -np.inf, -np.inf, 0, 0
+            best, best_low, sure, greedy, top = -np.inf, -np.inf, -np.inf, 0, 0
             for a in range(count):
                 q_up[a], q_low, q_hat[a], q_var[a] = bound(
                     h, first[s] + a, reward, visits, moves, upper, lower, estimate, variance,
@@ -146,8 +147,9 @@ def plan_high(
                 if q_up[a] > best:
                     best, greedy = q_up[a], a
                 best_low = max(best_low, q_low)
-                if q_hat[a] > q_hat[top]:
-                    top = a
+                worst = q_hat[a] - power * np.sqrt(q_var[a])
+                if worst > sure:  # an action hardly tried may look best by chance
+                    sure, top = worst, a
             estimate[h, s], variance[h, s] = q_hat[top], q_var[top]
             act, source = greedy, -1
             if agent == ORACLE and known[h, s] >= 0:
@@ -164,7 +166,7 @@ def plan_high(
                             doubt = np.sqrt(q_var[a] + low_variance[w, h, s])
                             deficit = low_estimate[w, h, s] - q_hat[a] - slack
                             fine = power * doubt <= low_gap[w, h, s]
-                            fine = fine and deficit <= evidence * doubt
+                            fine = fine and deficit <= evidence * doubt + ROUNDING
                     feasible[w] = fine
                 source = pick(feasible, advice[:, h, s], trust[h, s], trusted_action[h, s])
                 if source >= 0:
@@ -179,11 +181,11 @@ def plan_high(
 
 
 @njit(**JIT)
-def lost(first, transition, gaps, initial, policy, now, later, by_state):
+def lost(first, transition, gaps, initial, discount, policy, now, later, by_state):
     """Regret of a policy: what it gives up at every (step, state), times how often it is there.
 
-    V* - V^π = Σ_h Σ_s d^π_h(s) (V*_h(s) - Q*_h(s, π_h(s))): a sum of terms that are 0 where the
-    action is optimal. Writes the terms to `by_state` (H, S).
+    V* - V^π = Σ_h γ^h Σ_s d^π_h(s) (V*_h(s) - Q*_h(s, π_h(s))): a sum of terms that are 0 where
+    the action is optimal. Writes the terms to `by_state` (H, S).
     """
     H, S = policy.shape
     total = 0.0
@@ -198,7 +200,7 @@ def lost(first, transition, gaps, initial, policy, now, later, by_state):
                 by_state[h, s] = now[s] * gaps[h, r]
                 total += by_state[h, s]
                 for t in range(S):
-                    later[t] += now[s] * transition[step, r, t]
+                    later[t] += discount * now[s] * transition[step, r, t]
         now[:] = later
     return total
 
@@ -278,7 +280,15 @@ def run(
                 )  # fmt: skip
             if j == 0 or (policy[i] != last[i]).any():
                 loss[i] = lost(
-                    first, transition[i], gaps[i], initial[i], policy[i], now, later, by_state[i]
+                    first,
+                    transition[i],
+                    gaps[i],
+                    initial[i],
+                    discount,
+                    policy[i],
+                    now,
+                    later,
+                    by_state[i],
                 )
                 last[i] = policy[i]
             increments[i, j] = loss[i]

@@ -127,7 +127,8 @@ def check_tiers(
                 "('reward_range' sets it)"
             )
             raise ValueError(complaint(name, where, must, said(f"rewards in [{least}, {most}]")))
-    rows, S, H = high.table.n_rows, high.n_states, high.horizon
-    needed = 8.0 * (len(low) + 2) * rows * S * 2 * H
-    check_memory(needed, f"Learning in {len(low) + 1} tasks with {rows} rows and horizon {H}")
+    rows, S, H, T = high.table.n_rows, high.n_states, high.horizon or 1, len(low) + 1
+    steps = H if any(game.table.transition_stride for game in (*low, high)) else 1
+    needed = 8.0 * rows * S * (H * (T + 1) + steps * 2 * T)
+    check_memory(needed, f"Learning in {T} tasks with {rows} rows and horizon {H}")
     return low

@@ -87,7 +87,9 @@ class _Recorder:
                 )
             )
         (H, S), W = learner.trust.shape, len(learner.followed)
-        episodes, trust, by_state, followed = zip(*self._records, strict=True) or [()] * 4
+        episodes, trust, by_state, followed = (
+            zip(*self._records, strict=True) if self._records else [()] * 4
+        )
         return {
             "increments": increments,
             "recorded": np.array(episodes, np.int64),

@@ -6,15 +6,18 @@ play optimistic value iteration and never look up; the high tier's agent may fol
 recommend (see `metamarl.tier_agents`). Regret is what the policies of the episodes give up in
 expectation, V* - V^π at the initial distribution: exact, not sampled.
 
-Bounds on transitions are $Q = r + \hat P V ± b$, clipped to what rewards in [0, 1] can add up to,
-with $N$ visits, $ℓ = \log(10 N k)$ in episode $k$ (of a low tier: $\log(10 N k W)$) and
+Values are bounded by $Q = r + \hat P V ± b$, clipped to what rewards in [0, 1] can add up to. With
+$N$ visits, $ℓ = \log(10 N k)$ in episode $k$ (of W low tiers: $\log(10 N k W)$), steps $h$ from 0
+and $D = \hat P (\overline V - \underline V)^2$,
 
-* "bernstein": $b = c\,(\sqrt{2 \operatorname{Var}_{\hat P}(V) ℓ / N} + (H - h) ℓ / (3 N))$;
-* "strong-euler" (Simchowitz and Jamieson 2019, as in Huang and He's experiments): the sum of that
-  form's first-order terms in $\sqrt{2ℓ}$, of its terms in
-  $\hat P (\overline V - \underline V)^2$, and of $8 S H \sqrt{2ℓ} / (3 N)$, each clipped.
+* "bernstein": $b = c\,(\sqrt{2 \operatorname{Var}_{\hat P}(V)\, ℓ / N} + (H - h)\, ℓ / (3 N))$;
+* "strong-euler" (after Simchowitz and Jamieson 2019, as in Huang and He's experiments), with
+  $L = \sqrt{2ℓ}$: $c$ times the sum of
+  $\sqrt{2 \operatorname{Var}_{\hat P}(V)\, L / N} + 8 H L / (3 (N - 1)) + \sqrt{2 D L / N}$ and
+  $\sqrt{S D L / N} + 8 S H L / (3 N)$, each clipped at $H - h$.
 
-Both are times a coefficient c, 1/2 as in those experiments. Rows not yet visited count as uniform.
+The variance is at least 1e-4, c is 1/2 as in those experiments, and rows not yet visited count as
+uniform. A discount and other ranges of rewards change H - h accordingly.
 """
 
 from collections.abc import Callable, Sequence
