@@ -89,7 +89,7 @@ class _Ascent(AbstractSolver):
             initial = np.maximum(initial, kernels.SMALLEST)
         eta: float | None = None
         if self.step_size == "theory":
-            eta = self._theory(game) / (float(np.ptp(game.table.reward, axis=1).max()) or 1.0)
+            eta = self._theory(game) / (float(np.ptp(game.compact.reward, axis=1).max()) or 1.0)
         elif not isinstance(self.step_size, str):
             eta = float(self.step_size)
         return AscentRun(
@@ -168,7 +168,7 @@ class NaturalPolicyGradient(_Ascent):
 def _sizes(game: MarkovGame) -> tuple[int, int, float]:
     """n, the largest number of actions, and H: 1/(1-γ) for discounted games with cycles."""
     H = expected_duration(game) if game.nodes.cyclic else float(effective_horizon(game))
-    return game.n_players, int(game.table.counts.max()), H
+    return game.n_players, max(int(mask.sum(1).max()) for mask in game.legal), H
 
 
 def potential_value(game: MarkovGame, policy: JointPolicy) -> float:

@@ -31,6 +31,7 @@ if _TYPE_CHECKING:
         QAscent,
         potential_value,
     )
+    from metamarl.algorithms.regret_matching import RegretMatching
     from metamarl.algorithms.response import response_game
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
@@ -52,6 +53,8 @@ if _TYPE_CHECKING:
         transition_distance,
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
+    from metamarl.envs.anonymous import AnonymousGame
+    from metamarl.envs.counts import count_vectors
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
@@ -85,6 +88,7 @@ _HOMES = {
         "QAscent",
         "potential_value",
     ],
+    "algorithms.regret_matching": ["RegretMatching"],
     "algorithms.response": ["response_game"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
@@ -106,6 +110,8 @@ _HOMES = {
         "transition_distance",
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
+    "envs.anonymous": ["AnonymousGame"],
+    "envs.counts": ["count_vectors"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
@@ -129,6 +135,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
+    "AnonymousGame",
     "Average",
     "Comparison",
     "CorrelatedPolicy",
@@ -146,6 +153,7 @@ __all__ = [
     "PessimisticTransfer",
     "PolicyGradient",
     "QAscent",
+    "RegretMatching",
     "Robust",
     "RobustTransfer",
     "Scratch",
@@ -167,6 +175,7 @@ __all__ = [
     "ce_range",
     "compare",
     "compare_tiers",
+    "count_vectors",
     "diagnose_tiers",
     "divergence",
     "evaluate",
