@@ -15,7 +15,8 @@ judged together, by the sum of the gains, and that it is not larger in the end i
 It costs one pass with K products per node and player (two K where the interests are others), where
 an iteration of mirror descent has one. Games with cycles are swept at most `SWEEPS` times, starting
 from what the first policy is worth: in zero-sum ones the gap is nowhere larger than that of the
-first policy.
+first policy. In anonymous games, whose joint actions can be too many to look at, every node takes
+the policy whose own gap is smallest from there on, which costs K measurements.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def compose(
     game: MarkovGame, policies: Sequence[NDArray[np.float64]], judge: Evaluator
 ) -> NDArray[np.float64]:
     """The composition of K ≥ 1 flat policies, a flat policy; `judge` is an evaluator of `game`."""
+    if game.aggregate is not None:
+        return _pick(game, policies, judge)
     check_memory(8.0 * len(policies) * len(policies[0]), "Composing the past policies")
     table, nodes, sources = game.table, game.nodes, np.stack(policies)
     best = np.zeros((game.n_players, game.n_states))
@@ -56,4 +59,19 @@ def compose(
         )  # fmt: skip
         if change <= SETTLED * np.abs(best).max():
             break
+    return flat
+
+
+def _pick(
+    game: MarkovGame, policies: Sequence[NDArray[np.float64]], judge: Evaluator
+) -> NDArray[np.float64]:
+    """At every node the policy whose own gap is smallest from there on."""
+    lowest = np.full(len(game.nodes.states), np.inf)
+    flat = np.empty(len(policies[0]))
+    for policy in policies:
+        gaps = judge.node_gaps(policy)
+        better = gaps < lowest
+        lowest[better] = gaps[better]
+        there = np.concatenate([np.repeat(better, np.diff(slots)) for slots in game.nodes.slots])
+        flat[there] = policy[there]
     return flat

@@ -14,7 +14,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from metamarl.algorithms.correlated import CorrelatedPolicy, owners_of
+from metamarl.algorithms.counts import OthersCounts
 from metamarl.algorithms.policy import JointPolicy
+from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.checks import check_integer, check_kind, check_memory, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.table import Table, build_table
@@ -50,16 +52,22 @@ def response_game(
         raise ValueError(complaint("player", WHERE, must, player))
     must = "a JointPolicy or a CorrelatedPolicy"
     check_kind(policy, (JointPolicy, CorrelatedPolicy), "policy", WHERE, must)
-    found = _fix(game, player, _others(game, player, policy))
+    actions = None if game.actions is None else [game.actions[player]]
+    name, states, board = f"{game.name} as player {player}", game.states, game.board
+    if game.aggregate is not None and isinstance(policy, JointPolicy):
+        assert isinstance(game, AnonymousGame)
+        seen = OthersCounts(game).flat(policy.flat(game, WHERE), player)
+        game, player = game.aggregate, 0  # where the others are one, who plays their counts
+        policy = JointPolicy.from_flat(game, seen)
     return MarkovGame.from_table(
-        found,
+        _fix(game, player, _others(game, player, policy)),
         game.initial,
         game.horizon,
         game.discount,
-        name=f"{game.name} as player {player}",
-        states=game.states,
-        actions=None if game.actions is None else [game.actions[player]],
-        board=game.board,
+        name=name,
+        states=states,
+        actions=actions,
+        board=board,
     )
 
 

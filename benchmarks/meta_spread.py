@@ -63,7 +63,7 @@ def main() -> None:
     for spread in SPREADS:
         found = mm.compare(
             families(options.families, spread, GAMES),
-            ["robust", "average", "last"],
+            ["robust", "select", "average", "last"],
             solver,
             TOL,
             n_jobs=options.jobs,

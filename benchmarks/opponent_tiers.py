@@ -20,6 +20,7 @@ STUDIES: dict[str, dict] = {
     "pursuer, learners to 0.1": {"tol": 0.1},
     "pursuer, learners to 0.02": {},
     "pursuer, learners to 0.005": {"tol": 0.005},
+    "pursuer, untrained opponents": {"tol": 10.0},
     "evader, learners to 0.02": {"player": 1},
     "pursuer, other slip": {"spread": 0.05},
     "random, learners to 0.02": {"name": "random", "states": 3, "actions": (3, 3)},

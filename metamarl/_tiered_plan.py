@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from metamarl import _cli_support as support
 from metamarl.envs.checks import check_choice, complaint
-from metamarl.envs.tier_families import Tiers, tier_tasks
+from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
 from metamarl.files import check_folder, made_folder
 from metamarl.tier_agents import TIER_AGENTS, TierAgent
 from metamarl.tier_comparing import compare_tiers
@@ -67,6 +67,7 @@ class Plan:
             self._report(found, folder)
 
     def _draw(self, seed: int) -> Tiers:
+        check_choice(self.family, "FAMILY", "tiered", [*tier_families(), OPPONENTS])
         if self.family == OPPONENTS:
             if self.states is not None or self.actions is not None:
                 raise ValueError("--states and --actions do not apply to 'opponents'.")

@@ -146,6 +146,17 @@ def test_of_games_from_rules_and_many_actions():
     assert solve(alone).value[0] == pytest.approx(3.0)  # an action never matched walks slowest
 
 
+def test_tens_of_players_are_counted():
+    game = make("safe-distancing", agents=24)
+    policy = random_joint(game)
+    alone = response_game(game, 5, policy)
+    assert (alone.n_actions, alone.n_states) == ((4,), 2)
+    near = pytest.approx(best_response(game, policy, 5)[0], rel=1e-9)
+    assert optimum(alone) == near
+    near = pytest.approx(evaluate(game, policy)[5], rel=1e-9)
+    assert evaluate(alone, JointPolicy([policy[5]]))[0] == near
+
+
 def test_alone_the_game_is_itself():
     game = MarkovGame(**random_game("discounted", (3,), seed=5))
     alone = response_game(game, 0, JointPolicy.uniform(game))

@@ -153,6 +153,18 @@ def test_one_player_takes_the_better_policy_in_every_state():
     assert judge.value(one.flat(game), 0, respond=False) == 1.0
 
 
+def test_of_anonymous_games_every_node_takes_the_policy_with_the_smallest_gap():
+    game = make("safe-distancing", agents=24)
+    judge = Evaluator(game)
+    rng = np.random.default_rng(0)
+    policies = [JointPolicy(list(rng.dirichlet(np.ones(4), (24, 2)))).flat(game) for _ in range(3)]
+    gaps = np.array([judge.node_gaps(policy) for policy in policies])
+    found = JointPolicy.from_flat(game, compose(game, policies, judge))
+    for s in range(2):
+        best = JointPolicy.from_flat(game, policies[int(gaps[:, s].argmin())])
+        assert all(np.array_equal(found[i][s], best[i][s]) for i in range(24))
+
+
 # --- the start
 
 
