@@ -1,12 +1,9 @@
 """All states of an environment, breadth first, with every outcome of chance."""
 
-import gc
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +11,7 @@ from metamarl.envs.branching import Branch, own_generator
 from metamarl.envs.copies import Copies, Token
 from metamarl.envs.environment import Environment
 from metamarl.envs.plug_in import sight
+from metamarl.envs.progress import shown, without_collector
 
 END = -1  # the state after the end
 TESTED = 100  # most second visits whose rows are compared with those of the first
@@ -114,7 +112,7 @@ class Enumeration:
         self._visits = 0
         self._rng = own_generator(self.seed, 3)
         try:
-            with _shown(self.progress) as show, _without_collector():
+            with shown(self.progress) as show, without_collector():
                 self._start()
                 while self._waiting:
                     state, token = self._waiting.popleft()
@@ -219,35 +217,3 @@ class Enumeration:
 
     def _known(self) -> int:
         return self._index.get((self.view.movers, self.state()), -2)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Without the search for garbage in circles, which would go through all snapshots again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@contextmanager
-def _shown(wanted: bool) -> Iterator[Callable[[int, int], None]]:
-    """Counts on a terminal, where wanted; nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not (wanted and console.is_terminal)
-    ) as bar:
-        task: Any = bar.add_task("enumerating", total=None)
-
-        def show(states: int, expanded: int) -> None:
-            words = f"{states:,} states found, {expanded:,} expanded"
-            bar.update(task, description=words, total=states, completed=expanded)
-
-        yield show

@@ -55,9 +55,10 @@ if _TYPE_CHECKING:
     from metamarl.envs.anonymous import AnonymousGame
     from metamarl.envs.counts import count_vectors
     from metamarl.envs.enumeration import EnumerationInterrupted
+    from metamarl.envs.environment_family import environment_tasks
     from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
-    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
+    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report, sight
     from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
@@ -122,9 +123,10 @@ _HOMES = {
     "envs.anonymous": ["AnonymousGame"],
     "envs.counts": ["count_vectors"],
     "envs.enumeration": ["EnumerationInterrupted"],
+    "envs.environment_family": ["environment_tasks"],
     "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
-    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
+    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report", "sight"],
     "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
@@ -200,6 +202,7 @@ __all__ = [
     "count_vectors",
     "diagnose_tiers",
     "divergence",
+    "environment_tasks",
     "evaluate",
     "find_potential",
     "from_openspiel",
@@ -219,6 +222,7 @@ __all__ = [
     "register",
     "response_game",
     "rollouts",
+    "sight",
     "similarity",
     "solve",
     "stage_payoffs",

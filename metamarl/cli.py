@@ -3,7 +3,7 @@
 What takes its time to import (Numba, SciPy, Matplotlib) is imported by the commands that use it.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,13 +39,7 @@ def start(
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)
     if version:
-        from importlib.metadata import PackageNotFoundError
-        from importlib.metadata import version as installed
-
-        try:
-            typer.echo(f"metamarl {installed('metamarl')}")
-        except PackageNotFoundError:  # a bare clone
-            typer.echo("metamarl (not installed)")
+        typer.echo(f"metamarl {support.find_version()}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -65,31 +59,9 @@ def games(
     metamarl games soccer
     """  # noqa: D301  (\b keeps the lines as they are)
     with support.plain_errors():
-        from inspect import getdoc
+        from metamarl._cli_games import show_games
 
-        from metamarl.envs import family, make
-        from metamarl.envs import games as names
-
-        if name is not None:
-            found = family(name)
-            typer.echo(f"{name}: {getdoc(found.build)}\n\nKnobs (-o knob=value) and defaults:")
-            for knob, default in found.knobs.items():
-                typer.echo(f"    {knob}={_written(default)}")
-            return
-        rows = [["name", "kind", "states", "actions", "summary"]]
-        for game_name in names():
-            game = make(game_name)
-            actions = " x ".join(map(str, game.n_actions))
-            summary = family(game_name).summary
-            rows.append([game_name, game.kind, str(game.n_states), actions, summary])
-        support.show_columns(rows)
-
-
-def _written(value: Any) -> str:
-    """A knob's value as it could be typed: 4, random, 1.0,1.0."""
-    if isinstance(value, tuple):
-        return ",".join(str(item).replace(" ", "") for item in value)
-    return str(value)
+        show_games(name)
 
 
 @app.command()
