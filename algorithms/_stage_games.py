@@ -163,7 +163,7 @@ def _match(R, utility, x, zero):
 
 @njit(**FAST)
 def _play(Q, turned, x, y, R, T, gap, most, S, G, q, p, support, zero):
-    """Play until the gap of the averages is at most `gap`; returns the sum of their weights.
+    """Play until the gap of the averages is at most `gap`.
 
     x, y, R, T are both players' plays and regrets; S (A + B,) the weighted sums of plays, and G
     (A + B,) of what they leave to the other player; `turned` is Qᵀ.
@@ -194,7 +194,6 @@ def _play(Q, turned, x, y, R, T, gap, most, S, G, q, p, support, zero):
         for b in range(B):
             S[A + b] += weight * y[b]
         total += weight
-    return total
 
 
 @njit(**JIT)
@@ -246,13 +245,15 @@ def approach_stages(
             q, p = left[2 * (A + B) : 3 * A + 2 * B], left[3 * A + 2 * B :]
             x[:], y[:] = X[first : first + A], X[second : second + B]
             r[:], t[:] = R[first : first + A], R[second : second + B]
-            total = _play(
+            _play(
                 Q, turned, x, y, r, t, gap / (high - low), most, S[: A + B], G[: A + B],
                 q, p, support, zero,
             )  # fmt: skip
             X[first : first + A], X[second : second + B] = x, y
             R[first : first + A], R[second : second + B] = r, t
-            u[:], w[:] = S[:A] / total, S[A : A + B] / total
+            u[:], w[:] = S[:A], S[A : A + B]
+            u /= u.sum()
+            w /= w.sum()
             fresh[j] = low + (high - low) * _middle(matrix, u, w)
         for j in range(groups[g], groups[g + 1]):
             later[states[j]] = fresh[j]

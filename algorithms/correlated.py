@@ -45,9 +45,10 @@ class CorrelatedPolicy:
     def product(cls, game: MarkovGame, policy: JointPolicy) -> "CorrelatedPolicy":
         """The correlated policy in which the players draw independently."""
         flat, nodes = flat_of_joint(game, policy, "CorrelatedPolicy.product"), game.nodes
+        table = game.table  # says where joint actions are too many
         joint = np.ones(int(nodes.joints[-1]))
         for i in range(game.n_players):
-            joint *= flat[owners_of(game.table, nodes, i)]
+            joint *= flat[owners_of(table, nodes, i)]
         return cls.from_flat(game, joint)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from metamarl.algorithms import _counts
 from metamarl.envs.anonymous import AnonymousGame
+from metamarl.envs.checks import check_memory
 
 
 class OthersCounts:
@@ -12,6 +13,7 @@ class OthersCounts:
 
     def __init__(self, game: AnonymousGame) -> None:
         n, N, m = game.n_players, len(game.nodes.states), game.n_actions[0]
+        check_memory(8.0 * n * N * len(game.joined), f"What {n} players see of the others")
         on_others = game.vectors[game.joined[:, 0], 1:].sum(1)  # how many are not on action 0
         self._sizes = np.searchsorted(on_others, np.arange(n), side="right")
         self._joined, self._m = game.joined, m

@@ -177,8 +177,6 @@ class Evaluator:
 
     def _swap_value(self, flat: NDArray[np.float64], player: int) -> float:
         """Player's value at `game.initial` when it swaps what it is told as well as it can."""
-        if self._others is not None:
-            return self._whole()._swap_value(flat, player)
         table, nodes = self.game.table, self.game.nodes
         self.values = np.zeros(len(nodes.states))
         if nodes.cyclic:
@@ -216,6 +214,8 @@ class Evaluator:
     def _largest_gain(
         self, flat: NDArray[np.float64], *, correlated: bool, swap: bool = False
     ) -> float:
+        if correlated and self._others is not None:
+            return self._whole()._largest_gain(flat, correlated=True, swap=swap)
         gains = []
         for i in range(self.game.n_players):
             value = self.value(flat, i, respond=False, correlated=correlated) - self.error

@@ -11,8 +11,8 @@ A stage game is left when the gap of its averages is ε or less. With ε in all 
 steps the whole has a duality gap of at most H·ε (a stage's value is off by half of ε, which adds up
 on both sides), so that ε = tol/H needs one backward pass. With cycles the passes are policy
 iterations as in `exact`, with ε = tol/(2T) for an expected duration T; plays and regrets go on from
-the last pass. Plays are in single precision as long as ε allows it; values, averages and the
-certified gap never are.
+the last pass. Plays are in single precision as long as ε allows it; their averages, values and the
+certified gap are in double precision.
 """
 
 from dataclasses import dataclass

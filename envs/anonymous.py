@@ -16,15 +16,19 @@ the aggregate game are those of the whole.
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from metamarl.envs._anonymous_checks import (
+    WHERE,
+    check_end,
+    check_moves,
+    check_potential,
+    check_reward,
+)
 from metamarl.envs.checks import (
-    FINITE,
-    LARGEST,
     check_array,
     check_integer,
     check_memory,
@@ -35,9 +39,7 @@ from metamarl.envs.checks import (
 from metamarl.envs.clock import Nodes
 from metamarl.envs.counts import count_vectors, join
 from metamarl.envs.game import MarkovGame
-from metamarl.envs.table import ROUNDING, Table, build_table
-
-WHERE = "AnonymousGame"
+from metamarl.envs.table import Table, build_table
 
 
 class AnonymousGame(MarkovGame):
@@ -93,13 +95,15 @@ class AnonymousGame(MarkovGame):
         others = count_vectors(n - 1, m)
         self.joined = join(self.vectors, others)
         """`(K', m)` where the counts lie that come from the others' when a player joins them."""
-        self._reward = self._check_reward(R)
-        self._moves = self._check_moves(transition)
+        self._reward = check_reward(R, self.vectors)
+        self._moves = check_moves(transition, S, self.vectors)
         legal = (np.ones((S, m), bool), np.ones((S, len(others)), bool))
         rows = np.arange(S)[:, None, None] * K + self.joined.T
         pay = self._reward[:, self.joined.T, np.arange(m)[:, None]].reshape(1, -1)
         self.aggregate = MarkovGame.from_table(
-            build_table(legal, np.concatenate([pay, 0.0 * pay]), self._moves[rows.ravel()]),
+            build_table(
+                legal, np.concatenate([pay, np.zeros_like(pay)]), self._moves[rows.ravel()]
+            ),
             initial,
             horizon,
             discount,
@@ -124,25 +128,31 @@ class AnonymousGame(MarkovGame):
         (S, K, m), n = self._reward.shape, self.n_players
         needed = float(m) ** min(n, 80) * (S * (24.0 * n + 20.0 * S) + 24.0 * n)
         check_memory(needed, f"The table of {n} players with {m} actions")
-        choices = np.indices((m,) * n).reshape(n, -1)
-        which = self.joint_counts().ravel()
+        which = self.joint_counts()
+        choices = np.arange(len(which)) // m ** np.arange(n)[::-1, None] % m
         reward = self._reward[:, which, choices].swapaxes(0, 1).reshape(n, -1)
         rows = (np.arange(S)[:, None] * K + which).ravel()
         return build_table(self._legal, reward, self._moves[rows])
 
     def joint_counts(self) -> NDArray[np.int64]:
-        """`(m, …, m)` where the counts of every joint action lie in `vectors`."""
-        n, m = self.n_players, self.joined.shape[1]
+        """`(m^n,)` where the counts of every joint action lie in `vectors`, player 0 slowest."""
         which = np.zeros(1, np.int64)  # the counts of nobody, whom the players join in turn
-        for _ in range(n):
+        for _ in range(self.n_players):
             which = self.joined[which].ravel()
-        return which.reshape((m,) * n)
+        return which
 
     def expanded(self) -> MarkovGame:
         """The same game with its joint actions one by one."""
+        table, potential = self.table, None  # the table first: it says where memory is too small
+        if self._potential is not None:
+            potential = np.zeros(self._reward.shape[:2])
+            potential[:, self.joined.T] = self._potential.reshape(
+                len(potential), *self.joined.T.shape
+            )
+            potential = potential[:, self.joint_counts()].ravel()
         return MarkovGame.from_table(
-            self.table, self.initial, self.horizon, self.discount, name=self.name,
-            states=self.states, actions=self.actions,
+            table, self.initial, self.horizon, self.discount, name=self.name,
+            states=self.states, actions=self.actions, potential=potential,
         )  # fmt: skip
 
     @property
@@ -186,54 +196,19 @@ class AnonymousGame(MarkovGame):
     def _find_kind(self, potential: ArrayLike | None) -> tuple[str, NDArray[np.float64] | None]:
         largest = float(np.abs(self._reward).max())
         if potential is not None:
-            phi = check_array(potential, "potential", WHERE)
-            must = f"of shape {self._reward.shape[:2]}"
-            if phi.shape != self._reward.shape[:2]:
-                raise ValueError(complaint("potential", WHERE, must, said(f"shape {phi.shape}")))
-            if not np.abs(phi).max() <= LARGEST:
-                raise ValueError(complaint("potential", WHERE, FINITE, said("another")))
-            excess = self.deviations(phi)
-            state, k = np.unravel_index(int(excess.argmax()), excess.shape)
-            if excess[state, k] > ROUNDING * largest:
-                others = self.vectors[k] - np.eye(1, phi.ndim)[0]
-                must = "changed by every deviation as much as the deviator's reward"
-                at = f"state {state}, the others' counts being {others.astype(int).tolist()}"
-                got = said(f"{excess[state, k]:.6g} of difference in {at}")
-                raise ValueError(complaint("potential", WHERE, must, got))
-            return "potential", phi[:, self.joined.T].ravel()
-        if self.interests() <= 1e-12 * largest:
-            return "potential", None
-        paid = np.where(self.vectors > 0, self._reward * self.vectors, 0.0).sum(-1)
+            phi = check_potential(
+                potential, len(self._reward), self.vectors, self.deviations, largest
+            )
+            rows = phi[:, self.joined.T].ravel()
+            if self.horizon is None and self.discount == 1.0:
+                check_end(self.aggregate.table, rows)
+            return "potential", rows
+        paid = (self._reward * self.vectors).sum(-1)
         if self.n_players == 2 and np.abs(paid).max() <= 1e-12 * largest:
             return "zero-sum", None
+        if self.interests() <= 1e-12 * largest:
+            return "potential", None
         return "general-sum", None
-
-    def _check_reward(self, R: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = np.where(self.vectors > 0, R, 0.0)  # nobody is there to be paid elsewhere
-        bad = np.argwhere(~(np.abs(found) <= LARGEST))
-        if len(bad):
-            state, k, a = bad[0]
-            at = f"state {state}, action {a}, counts {self.vectors[k].tolist()}"
-            raise ValueError(
-                complaint("reward", WHERE, FINITE, said(f"{found[state, k, a]} in {at}"))
-            )
-        return found
-
-    def _check_moves(self, transition: Any) -> sp.csr_array:
-        (S, K, _), sparse = self._reward.shape, sp.issparse(transition)
-        P = transition if sparse else check_array(transition, "transition", WHERE)
-        if P.shape != ((S * K, S) if sparse else (S, K, S)):
-            must = f"of shape {(S, K, S)}, or a sparse matrix of shape {(S * K, S)}"
-            raise ValueError(complaint("transition", WHERE, must, said(f"shape {P.shape}")))
-        moves = sp.csr_array(P if sparse else P.reshape(S * K, S), dtype=np.float64)
-        sums = moves.sum(axis=1)
-        low = moves.min(axis=1).toarray().ravel()
-        bad = np.flatnonzero(~((np.abs(sums - 1.0) <= ROUNDING) & (low >= 0.0)))
-        if len(bad):
-            at = f"state {bad[0] // K}, counts {self.vectors[bad[0] % K].tolist()}"
-            got = said(f"a row that sums to {sums[bad[0]]:.6g}, in {at}")
-            raise ValueError(complaint("transition", WHERE, "distributions of the next state", got))
-        return moves
 
 
 def _nodes(nodes: Nodes, n: int, m: int) -> Nodes:

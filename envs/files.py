@@ -26,6 +26,8 @@ def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary = Path(name)
     try:
         write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # on the disk before it has its name: power may fail
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # as an ordinary new file

@@ -24,7 +24,7 @@ from metamarl.envs.checks import (
     said,
 )
 from metamarl.envs.clock import Nodes, ends_by_itself, unroll
-from metamarl.envs.table import ROUNDING, Table, build_table, legal_rows
+from metamarl.envs.table import ROUNDING, Table, as_sparse, build_table, legal_rows
 
 WHERE = "MarkovGame"
 
@@ -77,7 +77,7 @@ class MarkovGame:
         potential: ArrayLike | None = None,
     ) -> None:
         sparse = sp.issparse(transition)
-        P = _sparse(transition) if sparse else check_array(transition, "transition", WHERE)
+        P = as_sparse(transition) if sparse else check_array(transition, "transition", WHERE)
         R = check_array(reward, "reward", WHERE)
         horizon, discount = _check_clock(horizon, discount)
         if P.ndim < 2:
@@ -240,13 +240,6 @@ class MarkovGame:
             f"MarkovGame({self.name!r}, {self.kind}, n_players={self.n_players}, "
             f"n_states={self.n_states}, n_actions={self.n_actions}, {clock or 'ends by itself'})"
         )
-
-
-def _sparse(value: Any) -> sp.csr_array:
-    if value.dtype.kind not in "biuf":
-        got = said(f"entries of type {value.dtype}")
-        raise TypeError(complaint("transition", WHERE, "a sparse matrix of numbers", got))
-    return sp.csr_array(value, dtype=np.float64, copy=True)
 
 
 def _check_clock(horizon: Any, discount: Any) -> tuple[int | None, float]:

@@ -149,6 +149,11 @@ def _by_cycles(game: "MarkovGame") -> Potential:
 def _refuted(game: "MarkovGame", node: int) -> Potential:
     state = int(game.nodes.states[node])
     step = int(game.nodes.steps[node])
+    if isinstance(game, AnonymousGame):
+        reason = (
+            f"In state {state} no function of the counts changes as much as a deviator's reward."
+        )
+        return Potential(status="not potential", reason=reason)
     players, corner, opposite, excess = worst_square(game.table, step, state)
     square = Square(
         step=step, state=state, players=players, corner=corner, opposite=opposite, excess=excess

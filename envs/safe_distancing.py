@@ -59,7 +59,7 @@ def safe_distancing(
     horizon: int | None = None,
     discount: float = 0.99,
 ) -> AnonymousGame:
-    """Safe distancing (Leonardos et al. 2022): N agents on m facilities, general-sum, two states.
+    """Safe distancing (Leonardos et al. 2022): N agents on m facilities, two states.
 
     The first state is "safe" or "distancing", evenly. Related games scale the weights and the
     penalty.

@@ -10,6 +10,7 @@ depends on it, so a homogeneous game is stored once however long its horizon.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -103,6 +104,14 @@ def build_table(
         probabilities=np.ascontiguousarray(data, dtype=np.float64),
         transition_stride=transition_stride,
     )
+
+
+def as_sparse(value: Any) -> sp.csr_array:
+    """A copy of a sparse matrix of numbers; TypeError for other entries."""
+    if value.dtype.kind not in "biuf":
+        got = said(f"entries of type {value.dtype}")
+        raise TypeError(complaint("transition", WHERE, "a sparse matrix of numbers", got))
+    return sp.csr_array(value, dtype=np.float64, copy=True)
 
 
 def legal_rows(legal: tuple[NDArray[np.bool_], ...]) -> NDArray[np.intp]:

@@ -32,7 +32,7 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(BROKEN_PIPE) from None
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         text = str(error)
         if isinstance(error, OSError) and error.strerror and error.filename is not None:
             text = f"{error.filename}: {error.strerror}."
@@ -64,16 +64,6 @@ def run_quietly_into_pipes(run: Callable[[], object]) -> None:
 
 def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # until the process ends
-
-
-def find_version() -> str:
-    """The version that is installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("metamarl")
-    except PackageNotFoundError:  # a bare clone
-        return "(not installed)"
 
 
 def parse_pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from metamarl import _cli_support as support
 from metamarl._cli_sources import Benchmark, OwnEnvironment
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.solver import AbstractSolver
-from metamarl.comparing import compare
+from metamarl.comparing import compare, usual_solver
 from metamarl.comparison import BASELINE, FILES, Comparison
 from metamarl.distances import Similarity
 from metamarl.envs import MarkovGame
@@ -61,7 +61,7 @@ class Plan:
         with console.status("getting ready (the first run compiles, which takes a while)"):
             (game,) = self.source.draw(1, self.seed)
             self._check_size(len(arms), game.compact.n_bytes + BYTES_PER_GAME)
-            solver = self.solver or ("q-ascent" if game.kind == "potential" else "omd")
+            solver = self.solver or usual_solver(game)
             options = support.read_solver(solver, self.solver_options, game, "compare")
             sequences = {
                 seed: self.source.draw(self.tasks, seed)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.policy import JointPolicy
@@ -15,10 +15,10 @@ from metamarl.bounds import convergence_bound
 from metamarl.comparison import Row
 from metamarl.distances import similarity
 from metamarl.envs.game import MarkovGame
-from metamarl.fingerprint import fingerprint, installed
+from metamarl.fingerprint import fingerprint
 from metamarl.keeping import Kept
 from metamarl.meta import MetaLearner
-from metamarl.workers import Workers
+from metamarl.workers import Workers, distribute
 
 _READY: set[tuple[str, str, str]] = set()  # solvers, starts and kinds of games played here before
 
@@ -76,7 +76,7 @@ def _keep(parts: Sequence[Part], terms: Terms, workers: Workers, kept: Kept) -> 
     """Rows of the parts that are there already, then of the others, kept as they come."""
     missing, digests = [], []
     for part in parts:
-        digest = fingerprint(part.games, part.seed, part.first, part.meta, terms, installed())
+        digest = fingerprint(part.games, part.seed, part.first, part.meta, terms)
         rows = kept.find(digest)
         if rows is None:
             missing.append(part)
@@ -97,8 +97,7 @@ def _distribute(parts: Sequence[Part], terms: Terms, n: int) -> Iterator[tuple[i
         for k, part in enumerate(parts):
             yield k, list(_run_chain(part, terms))
         return
-    work = (delayed(_run_part)(k, part, terms) for k, part in enumerate(parts))
-    yield from Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1)(work)
+    yield from distribute([delayed(_run_part)(k, part, terms) for k, part in enumerate(parts)], n)
 
 
 def _run_part(k: int, part: Part, terms: Terms) -> tuple[int, list[Row]]:

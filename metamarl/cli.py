@@ -10,6 +10,7 @@ import typer
 from metamarl import _cli_compare, _cli_environment, _cli_run, _cli_tiered
 from metamarl import _cli_support as support
 from metamarl._cli_options import GameName, Knobs, MaxIterations, SolverOptions
+from metamarl.installation import installed
 
 app = typer.Typer(
     name="metamarl",
@@ -39,7 +40,7 @@ def start(
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)
     if version:
-        typer.echo(f"metamarl {support.find_version()}")
+        typer.echo(f"metamarl {installed()}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -14,7 +14,7 @@ from metamarl.arms import Part, Terms, run_parts
 from metamarl.comparison import BASELINE, Comparison, Row
 from metamarl.envs.checks import check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
-from metamarl.fingerprint import installed
+from metamarl.installation import installed
 from metamarl.keeping import Kept
 from metamarl.learners import find_meta
 from metamarl.meta import MetaLearner
@@ -72,8 +72,8 @@ def compare(
     labels = {learner.label for learner in found}
     if not found or len(labels) < len(found) or arms[BASELINE] != scratch:
         raise ValueError(complaint("meta", "compare", "one or more different learners", meta))
-    options = find_solver(solver, next(iter(sequences.values()))[0], "compare")
     tol = check_real(tol, "tol", "compare", above=0.0)
+    options = find_solver(solver, next(iter(sequences.values()))[0], "compare", tol)
     if max_iterations is not None:
         max_iterations = check_integer(max_iterations, "max_iterations", "compare")
     workers = Workers(n_jobs, backend, scheduler)
@@ -119,6 +119,11 @@ def compare(
     )
 
 
+def usual_solver(game: MarkovGame) -> str:
+    """The solver that the command line takes if none is named."""
+    return "q-ascent" if game.kind == "potential" else "omd"
+
+
 def _check_tasks(tasks: Any, seed: int) -> Sequences:
     must = "a list of MarkovGames, or such lists by their seed, an integer"
     sequences = (
@@ -144,4 +149,4 @@ def _check_tasks(tasks: Any, seed: int) -> Sequences:
                 raise ValueError(complaint("tasks", "compare", must, got))
     if not sequences:
         raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
-    return sequences
+    return {int(key): games for key, games in sequences.items()}

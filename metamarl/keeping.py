@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from metamarl.algorithms.solution import Trace
 from metamarl.bounds import Bound
 from metamarl.comparison import Row
 from metamarl.distances import Similarity
+from metamarl.envs.checks import check_kind
 from metamarl.files import check_folder, write_text
 
 
@@ -28,6 +29,7 @@ class Kept:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        check_kind(folder, (str, os.PathLike), "keep", "compare", "a folder's path")
         self.folder = check_folder(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -61,8 +63,7 @@ class Kept:
 
 def _plain(row: Row) -> dict[str, Any]:
     trace = row["trace"]
-    columns = ("iteration", "gap", "seconds", "potential")
-    arrays = {name: getattr(trace, name) for name in columns}
+    arrays = {field.name: getattr(trace, field.name) for field in fields(trace)}
     plain = {
         **row,
         "trace": {k: None if a is None else a.tolist() for k, a in arrays.items()},
@@ -74,17 +75,12 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _read(plain: dict[str, Any]) -> Row:
-    trace = plain["trace"]
-    potential = trace["potential"]
-    row = {
-        **plain,
-        "trace": Trace(
-            iteration=np.array(trace["iteration"], np.int64),
-            gap=np.array(trace["gap"], float),
-            seconds=np.array(trace["seconds"], float),
-            potential=None if potential is None else np.array(potential, float),
-        ),
+    arrays: dict[str, Any] = {
+        name: None if column is None else np.array(column, float)
+        for name, column in plain["trace"].items()
     }
+    arrays["iteration"] = np.array(plain["trace"]["iteration"], np.int64)
+    row = {**plain, "trace": Trace(**arrays)}
     for name, kind in (("bound", Bound), ("similarity", Similarity)):
         if plain.get(name) is not None:
             row[name] = kind(**plain[name])

@@ -1,4 +1,4 @@
-"""Studies: several comparisons in one file, finished whatever happens on the way.
+"""Studies: several comparisons in one file, whose finished parts outlive whatever happens.
 
     [[compare]]
     name = "soccer-close"    # the folder of its results
@@ -25,11 +25,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solve import find_solver
 from metamarl.algorithms.solver import AbstractSolver
-from metamarl.comparing import compare
+from metamarl.comparing import compare, usual_solver
 from metamarl.comparison import Comparison
-from metamarl.envs import MarkovGame
+from metamarl.envs import MarkovGame, family
 from metamarl.envs import tasks as related
 from metamarl.envs.checks import check_integer, check_kind, check_real, complaint
 from metamarl.files import check_folder
@@ -81,13 +82,15 @@ class PlannedComparison:
             check_integer(self.max_iterations, "max_iterations", where)
         if not isinstance(self.meta, (list, tuple)):
             raise TypeError(complaint("meta", where, "a list of meta-learners", self.meta))
-        for meta in self.meta:
-            find_meta(meta)
+        learners = {find_meta(meta).label for meta in self.meta}
+        if not learners or len(learners) < len(self.meta):
+            raise ValueError(complaint("meta", where, "one or more different learners", self.meta))
         if Path(self.label).name != self.label or self.label in (PARTS, ".", ".."):
             must = "a name that can be a folder's"
             raise ValueError(complaint("name", where, must, self.label))
-        game = next(iter(self.sequence(self.seed, 1)))
-        self.find_solver(game)
+        _check_keys(self.knobs, [k for k in family(self.game).knobs if k != "seed"], self.game)
+        (game,) = self.sequence(self.seed, 1)
+        self.find_solver(game).start(game, JointPolicy.uniform(game).flat(game))
 
     @property
     def label(self) -> str:
@@ -100,7 +103,7 @@ class PlannedComparison:
 
     def find_solver(self, game: MarkovGame) -> AbstractSolver:
         """The solver's options."""
-        kind = type(find_solver(self.solver or ("q-ascent" if game.kind == "potential" else "omd")))
+        kind = type(find_solver(self.solver or usual_solver(game), game, "a [[compare]]", self.tol))
         _check_keys(self.options, [f.name for f in fields(kind)], f"solver '{kind.name}'")
         return kind(**self.options)
 
@@ -118,7 +121,7 @@ class PlannedComparison:
 
 
 def read_study(path: str | os.PathLike[str]) -> list[PlannedComparison]:
-    """The comparisons of a study's file; everything that can be checked is.
+    """The comparisons of a study's file, checked: names, numbers, and that each solver can begin.
 
     Raises:
         OSError: no such file.

@@ -2,17 +2,19 @@
 
 `compare(…, backend="dask", scheduler="tcp://10.0.0.1:8786")` runs on the workers of a Dask cluster,
 which need metamarl installed; a worker that is lost is replaced by another one, and its work done
-again. "ray" joins a Ray cluster (`scheduler="auto"`, or its address) or starts one here. Everything
-is computed from what is sent, so that the numbers do not depend on who computes them.
+again. "ray" joins a Ray cluster (`scheduler="auto"`, or its address) or starts one here; it hands
+its work in in rounds, of one part for every worker. Everything is computed from what is sent, so
+that on machines of one kind the numbers do not depend on who computes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from joblib import cpu_count, effective_n_jobs, parallel_config
+from joblib import Parallel, cpu_count, effective_n_jobs, parallel_config
+from joblib.parallel import get_active_backend
 
 from metamarl.envs.checks import check_choice, complaint, said
 
@@ -89,6 +91,15 @@ class Workers:
             ray.init(address=self.scheduler, log_to_driver=False)
         register_ray()
         return None
+
+
+def distribute(work: Sequence[Any], n: int) -> Iterator[Any]:
+    """Results of joblib's delayed calls from `n` workers, as they come."""
+    if get_active_backend()[0].supports_return_generator:
+        yield from Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1)(work)
+        return
+    for first in range(0, len(work), n):
+        yield from Parallel(n_jobs=n, batch_size=1)(work[first : first + n])
 
 
 def _missing(extra: str) -> str:

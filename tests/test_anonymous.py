@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import metamarl as mm
 from metamarl.algorithms.counts import OthersCounts
+from metamarl.algorithms.evaluator import Evaluator
 
 
 def draw(seed, players, states, actions, *, kind="general-sum", **clock):
@@ -94,8 +95,7 @@ def test_values_gaps_and_responses_are_those_of_all_joint_actions(
     joint = mm.CorrelatedPolicy.product(game, policy)
     assert mm.cce_gap(game, joint) == pytest.approx(mm.cce_gap(whole, joint), abs=1e-9)
     assert mm.ce_gap(game, joint) == pytest.approx(mm.ce_gap(whole, joint), abs=1e-9)
-    if players > 1 and kind != "general-sum":
-        assert game.kind == "potential"
+    assert game.kind == whole.kind
 
 
 @pytest.mark.parametrize("solver", ["q-ascent", "pg", "npg"])
@@ -104,14 +104,7 @@ def test_values_gaps_and_responses_are_those_of_all_joint_actions(
 def test_the_same_steps_as_with_all_joint_actions(solver, clock, kind):
     game = draw(3, 4, 2, 3, kind=kind, **clock)
     wide = game.expanded()
-    rows = game.potential
-    if kind == "congestion":  # the same stage potential, spread over the joint actions
-        rows = np.zeros((2, len(game.vectors)))
-        rows[:, game.joined.T] = game.potential.reshape(2, 3, -1)
-        rows = rows[:, game.joint_counts().ravel()].ravel()
-        wide = mm.MarkovGame.from_table(
-            game.table, game.initial, game.horizon, game.discount, potential=rows
-        )
+    assert wide.kind == game.kind == "potential"
     start = draw_policy(game, 5)
     few = {"max_iterations": 15, "throw": False, "init": start, "tol": 1e-12}
     one, other = (mm.solve(g, solver, **few) for g in (game, wide))
@@ -138,6 +131,10 @@ def test_which_anonymous_games_are_potential_games():
     )
     assert mm.find_potential(draw(0, 3, 2, 2, kind="common", discount=0.9)).status == "potential"
     assert mm.find_potential(draw(0, 3, 2, 2, discount=0.9)).status == "not potential"
+    many = draw(0, 30, 1, 3, discount=0.9)
+    assert mm.find_potential(many).status == "not potential"
+    with pytest.raises(ValueError, match="In state 0 no function of the counts"):
+        mm.solve(many, "q-ascent")
     large = mm.make("safe-distancing", agents=30)
     assert mm.find_potential(large).status == "unknown"  # too large for a cycle of policies
 
@@ -193,6 +190,23 @@ GOOD = {"players": 2, "reward": np.zeros((1, 3, 2)), "transition": np.ones((1, 3
         ({"transition": sp.csr_array(np.ones((2, 1)))}, "sparse matrix"),
         ({"potential": np.zeros((3, 1))}, r"shape \(1, 3\)"),
         ({"potential": [[0.0, 1.0, 2.0]]}, "1 of difference in state 0, the others' counts"),
+        (
+            {
+                "reward": np.zeros((1, 6, 3)),
+                "transition": np.ones((1, 6, 1)),
+                "potential": [np.arange(6.0)],
+            },
+            "difference in state 0, the others' counts",
+        ),
+        (
+            {
+                "reward": np.stack([np.zeros((3, 2)), -np.ones((3, 2))]),
+                "transition": np.tile([1.0, 0.0], (2, 3, 1)),
+                "potential": np.stack([np.ones(3), np.zeros(3)]),
+                "discount": 1.0,
+            },
+            "0 where the game has ended",
+        ),
         ({"actions": ["left"]}, r"names, player by player"),
         ({"reward": np.ones((1, 3, 2)), "discount": 1.0}, "end by itself"),
     ],
@@ -201,6 +215,34 @@ def test_bad_input_is_refused(change, match):
     options = {"discount": 0.9, **GOOD, **change}
     with pytest.raises((TypeError, ValueError), match=match):
         mm.AnonymousGame(**options)
+
+
+def test_correlated_gaps_are_bounds_whatever_the_accuracy():
+    game = draw(0, 3, 3, 2, discount=0.9)
+    flat = mm.CorrelatedPolicy.product(game, draw_policy(game, 0)).flat(game)
+    for measure in ("cce_gap", "ce_gap"):
+        exact, rough = (getattr(Evaluator(game, a), measure)(flat) for a in (None, 0.1))
+        assert exact <= rough <= exact + 1.0
+
+
+def test_one_action_and_many_players():
+    game = mm.AnonymousGame(70, np.zeros((1, 1, 1)), np.ones((1, 1, 1)), horizon=2)
+    assert mm.solve(game).gap == 0.0
+    assert game.table.n_rows == 1
+
+
+def test_too_many_players_for_joint_actions_or_steps():
+    game = mm.make("safe-distancing", agents=20)
+    with pytest.raises(ValueError, match="of memory"):
+        mm.CorrelatedPolicy.product(game, mm.JointPolicy.uniform(game))
+    with pytest.raises(ValueError, match="of memory"):
+        mm.solve(mm.make("safe-distancing", agents=50, horizon=50_000, discount=1.0))
+
+
+def test_robust_starts_of_thirty_drivers():
+    tasks = mm.tasks("routing", n=2, spread=0.001, drivers=30, horizon=2, discount=1.0)
+    found = mm.compare(tasks, "robust", "q-ascent", tol=0.5, max_iterations=50)
+    assert [row["converged"] for row in found.rows] == [True] * 4
 
 
 def test_what_nobody_chose_is_not_looked_at():

@@ -171,6 +171,7 @@ def test_rosenthals_potential(knobs):
     game = make("routing", **knobs)
     _, reward = game.dense()
     potential = stage_potential(**knobs)[:, game.joint_counts()]
+    potential = potential.reshape(len(potential), *game.n_actions)
     for state in range(len(potential)):
         check_potential(reward[:, state], potential[state])
 
@@ -180,7 +181,8 @@ def test_routing_has_a_potential_over_time(clock):
     """The value of the stage potential changes as the value of whoever changes its policy."""
     game, rng = make("routing", **clock), np.random.default_rng(0)
     transition, _ = game.dense()
-    common = np.stack([stage_potential()[:, game.joint_counts()]] * 3)
+    potential = stage_potential()[:, game.joint_counts()].reshape(-1, *game.n_actions)
+    common = np.stack([potential] * 3)
     options = {"initial": game.initial, "horizon": game.horizon, "discount": game.discount}
     potential = MarkovGame(transition, common, **options)
     assert potential.kind == "potential"

@@ -158,6 +158,10 @@ def test_a_full_disk(tmp_path, monkeypatch):
         ("[[compare]]\ngame = 'rps'\nname = 'parts'", "a folder's"),
         ("[[compare]]\ngame = 'rps'\n[[compare]]\ngame = 'rps'", "two comparisons named 'rps'"),
         ("[[compare]]\ngame = 'rps'\nknobs = {round = 3}", "round"),
+        ("[[compare]]\ngame = 'random'\nknobs = {seed = 3}", "unknown key 'seed'"),
+        ("[[compare]]\ngame = 'rps'\nmeta = ['robust', 'robust']", "different learners"),
+        ("[[compare]]\ngame = 'rps'\nmeta = []", "different learners"),
+        ("[[compare]]\ngame = 'prisoners'\nsolver = 'exact'", "for solver 'exact'"),
         ("[[compare]]\ntasks = 3", "has no 'game'"),
         ("[compare]\ngame = 'rps'", r"has no \[\[compare\]\]"),
         ("[[compar]]\ngame = 'rps'", "Did you mean 'compare'"),
@@ -176,6 +180,36 @@ def test_the_command_says_what_is_wrong(tmp_path):
     assert process.returncode == 2
     assert "none.toml" in err
     assert "Traceback" not in err
+
+
+def test_what_a_fingerprint_tells_apart():
+    rng = np.random.default_rng(0)
+    counts = rng.normal(size=(1, 3, 2))
+    anonymous = mm.AnonymousGame(2, counts, np.ones((1, 3, 1)), discount=0.9)
+    assert fingerprint([anonymous]) != fingerprint([anonymous.aggregate])
+    common = np.stack([rng.normal(size=(2, 2, 2))] * 2)
+    still = np.zeros((2, 2, 2, 2))
+    still[..., 0] = 1.0
+    games = [
+        mm.MarkovGame(still, common, discount=0.9, potential=common[0] + shift) for shift in (0, 1)
+    ]
+    assert fingerprint([games[0]]) != fingerprint([games[1]])
+    assert fingerprint([], mm.Average()) != fingerprint([], mm.Last())
+    assert fingerprint([], 1) != fingerprint([], "1")
+    with pytest.raises(TypeError, match="'keep' parameter of compare"):
+        fingerprint([], np.zeros(3))
+
+
+def test_seeds_of_any_integer_type_are_kept(tmp_path):
+    tasks = mm.tasks("rps", n=1)
+    found = mm.compare({np.int64(3): tasks}, "last", keep=tmp_path, tol=0.5)
+    assert found.rows == mm.compare({3: tasks}, "last", keep=tmp_path, tol=0.5).rows
+
+
+def test_auto_is_what_solve_would_take(tmp_path):
+    path = written(tmp_path, "[[compare]]\ngame = 'prisoners'\nsolver = 'auto'\ntasks = 1")
+    (planned,) = read_study(path)
+    assert planned.find_solver(mm.make("prisoners")).name == "omd"
 
 
 def test_fingerprints():
@@ -203,6 +237,7 @@ def test_parts_come_back_as_they_were(tmp_path):
         ({"scheduler": "tcp://127.0.0.1:1"}, "left out for backend 'processes'"),
         ({"backend": "dask", "scheduler": 3}, "the address of a cluster"),
         ({"keep": ""}, "a folder needs a name"),
+        ({"keep": 3}, "'keep' parameter of compare"),
     ],
 )
 def test_bad_workers_are_refused(options, match):
@@ -263,3 +298,15 @@ def test_a_cluster_that_loses_a_worker(cluster, tmp_path, reference):
     assert killed
     assert workers[0].wait(10) != 0
     assert tables(out) == reference[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_ray_cluster(tmp_path, reference):
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        for _ in run_study(read_study(written(tmp_path)), tmp_path / "out", backend="ray"):
+            pass
+    finally:
+        ray.shutdown()
+    assert tables(tmp_path / "out") == reference[0]
