@@ -12,7 +12,7 @@ were run in vain included. In the paper's setting, and in families in which one 
 known to be bad: stag hunts, where all may hunt hares, and two games of congestion, in which the
 uniform start ends in a mixed equilibrium that treats all players alike.
 
-    python benchmarks/paper_setting.py [--families 5] [--paired 40] [--only values]
+    python benchmarks/paper_setting.py [--families 5] [--paired 40] [--first 0] [--only values]
 """
 
 import argparse
@@ -84,6 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--families", type=int, default=5)
     parser.add_argument("--paired", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="first seed of the paired families")
     parser.add_argument("--only", choices=["gaps", "values"])
     options = parser.parse_args()
     fixed, euclidean = 1 / H, {"regularizer": "euclidean", "step_size": 1 / (4 * H)}
@@ -99,7 +100,7 @@ def main() -> None:
             study(kind, solver, options.families)
     if options.only == "gaps":
         return
-    seeds = range(options.paired)
+    seeds = range(options.first, options.first + options.paired)
     for name, solver in (("0.05", mm.QAscent(step_size=0.05)), ("adaptive", mm.QAscent())):
         print(f"potential, q-ascent, step size {name}, to gap 1e-3, {options.paired} families")
         for noise in (0.02, 0.05, 0.1, 0.3, 1.0):

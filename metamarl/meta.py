@@ -68,9 +68,9 @@ class MetaLearner(ABC):
         tol: float,
         max_iterations: int | None,
     ) -> Solution:
-        """Solve `game` after the ones before: once, from `start`, unless a learner knows better.
+        """Solve `game` after the ones before: once, from `start`.
 
-        The solution's iterations are all that were spent.
+        A learner that runs several starts does so here, and returns all iterations that it spent.
         """
         return solve(game, solver, self.start(game, past), tol, max_iterations, throw=False)
 

@@ -21,7 +21,7 @@ So a better equilibrium that a start from scratch has found once is kept, and wh
 little in common nothing is lost but a few evaluations: Φ at every past solution and at two policies
 more, and the gap at two. The numbers were chosen on random potential games of two and three
 players, from nearly identical to unrelated ones, on stag hunts and on safe distancing;
-`benchmarks/paper_setting.py` measures what comes of it.
+`benchmarks/paper_setting.py` measures what comes of it, on these and on others.
 """
 
 from collections.abc import Sequence
