@@ -81,6 +81,10 @@ class EnumerationInterrupted(KeyboardInterrupt):
         self.states, self.expanded = states, expanded
 
 
+class OuterLimitError(Exception):
+    """Episodes are cut off by something that is not in the state, and there is no other clock."""
+
+
 class NotMarkovError(Exception):
     """A state that goes on differently on a second visit; the message says how."""
 
@@ -96,14 +100,16 @@ class Enumeration:
     """The state's key, where the environment stands."""
     max_states: int
     seed: int
+    timed: bool = False
+    """Whether the game has a clock of its own: then episodes may be cut off from outside."""
     progress: bool = False
 
     def run(self) -> Explored:
         """Enumerate.
 
         Raises:
-            TooManyStatesError, NotMarkovError, EnumerationInterrupted, ContinuousDrawError,
-            TooManyOutcomesError, NoCopyError.
+            TooManyStatesError, NotMarkovError, OuterLimitError, EnumerationInterrupted,
+            ContinuousDrawError, TooManyOutcomesError, NoCopyError.
         """
         self.found = Explored()
         self._index: dict[Hashable, int] = {}
@@ -208,6 +214,11 @@ class Enumeration:
         for joint, row in zip(joints, found.rows[state], strict=True):
             actions = dict(zip(view.movers, joint, strict=True))
             again = self._play(token, actions, lambda *_: self._known())
+            if again.cuts and not row.cuts:
+                if not self.timed:
+                    raise OuterLimitError
+                token.restore()
+                continue
             if sorted(again.outcomes) != sorted(row.outcomes):
                 raise NotMarkovError(f"the same move leads elsewhere on a second visit {here}")
             if not np.allclose(again.reward, row.reward, atol=1e-12):
