@@ -1,18 +1,18 @@
 """Tiers: the published behaviour, and a rule that needs no delay against delays that do.
 
-Three studies, each over several models (high-tier tasks and sources drawn anew, with another seed):
+Four studies, each over several models (high-tier tasks and sources drawn anew, with another seed):
 bandits (1e6 rounds); delays (1e5 episodes: no transfer, the published rule with transfer from 0, 5
-and 10 % of the episodes on, and the default); permuted sources in the setting of
-Huang and He (NeurIPS 2023; strong-euler bonus, 4e6 episodes, transfer from 5e5 on). Every finished
-run is kept in the folder, and the study goes on where it was stopped.
+and 10 % of the episodes on, and the default); the two numbers of the default (2e4 episodes);
+permuted sources in the setting of Huang and He (NeurIPS 2023; strong-euler bonus, 4e6 episodes,
+transfer from 5e5 on). Every finished run is kept in the folder, and the study goes on where it was
+stopped.
 
-    python benchmarks/tiers.py [--only delays,permuted,bandits] [--models 6] [--out FOLDER]
+    python benchmarks/tiers.py [--only delays,numbers,permuted,bandits] [--models 6] [--out FOLDER]
 """
 
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +59,14 @@ DELAYS = {
     "default": mm.RobustTransfer(),
 }
 DELAY_TASKS = [("identical", 1), ("permuted", 1), ("permuted", 2), ("permuted", 5), ("shifted", 1)]
+NUMBERS = {
+    "none": mm.NoTransfer(),
+    **{
+        f"power {power}, evidence {evidence}": mm.RobustTransfer(power=power, evidence=evidence)
+        for power, evidence in ((3, 4), (2, 4), (4.5, 4), (3, 3), (3, 6), (1.5, 2))
+    },
+}
+NUMBERS_TASKS = [("identical", 1), ("permuted", 3), ("shifted", 1)]
 PERMUTED = {
     "no transfer": (1, mm.NoTransfer()),
     **{
@@ -100,13 +108,27 @@ def bandits(model: int) -> Iterator[Job]:
 
 
 def delays(model: int) -> Iterator[Job]:
+    return _tabular("delays", DELAY_TASKS, DELAYS, EPISODES, model)
+
+
+def numbers(model: int) -> Iterator[Job]:
+    return _tabular("numbers", NUMBERS_TASKS, NUMBERS, 20_000, model)
+
+
+def _tabular(
+    study: str,
+    tasks: list[tuple[str, int]],
+    agents: dict[str, mm.TierAgent],
+    episodes: int,
+    model: int,
+) -> Iterator[Job]:
     for bonus in ("bernstein", "strong-euler"):
-        for family, W in DELAY_TASKS:
-            for name, agent in DELAYS.items():
+        for family, W in tasks:
+            for name, agent in agents.items():
                 yield Job(
-                    "delays", f"{bonus}, {family}, W = {W}", name, model,
+                    study, f"{bonus}, {family}, W = {W}", name, model,
                     lambda bonus=bonus, family=family, W=W, agent=agent: mm.tiered(
-                        *mm.tier_tasks(family, W, 1000 + model), agent, EPISODES, model, bonus=bonus
+                        *mm.tier_tasks(family, W, 1000 + model), agent, episodes, model, bonus=bonus
                     ),
                 )  # fmt: skip
 
@@ -122,7 +144,8 @@ def permuted(model: int) -> Iterator[Job]:
         )  # fmt: skip
 
 
-STUDIES = {"delays": delays, "permuted": permuted, "bandits": bandits}
+STUDIES = {"delays": delays, "numbers": numbers, "permuted": permuted, "bandits": bandits}
+AGENTS = {"delays": DELAYS, "numbers": NUMBERS, "permuted": PERMUTED, "bandits": BANDIT_AGENTS}
 
 
 def record(run: mm.TieredRun) -> dict[str, Any]:
@@ -155,38 +178,45 @@ def load(folder: Path) -> dict[tuple[str, str, str], dict[int, dict[str, Any]]]:
 
 
 def show(folder: Path) -> None:
-    """Tables over the models that all agents of a task have finished."""
+    """Tables: every agent over the models that it and the first one have finished."""
     found = load(folder)
-    tasks = dict.fromkeys(key[:2] for key in found)
-    for study, task in tasks:
-        agents = {a: runs for (s, t, a), runs in found.items() if (s, t) == (study, task)}
-        order = {"bandits": BANDIT_AGENTS, "delays": DELAYS, "permuted": PERMUTED}[study]
-        models = sorted(set.intersection(*(set(runs) for runs in agents.values())))
-        if len(agents) < len(order) or not models:
+    for study, task in dict.fromkeys(key[:2] for key in found):
+        agents = {name: found.get((study, task, name), {}) for name in AGENTS[study]}
+        first = next(iter(agents.values()))
+        if not first:
             continue
-        marks = list(next(iter(agents.values()))[models[0]]["marks"])
-        print(f"\n{study}: {task} ({len(models)} models; mean regret after so many episodes)")
-        print(f"  {'':24}" + "".join(f"{int(k):>12,}" for k in marks) + "   of the first (95 %)")
-        first = [agents[next(iter(order))][m]["regret"][-1] for m in models]
-        for agent in order:
-            runs = [agents[agent][m] for m in models]
-            means = [np.mean([run["marks"][k] for run in runs]) for k in marks]
-            ratio = ratio_interval(np.c_[[run["regret"][-1] for run in runs], first])
-            line = f"  {agent:24}" + "".join(f"{x:12,.1f}" for x in means) + f"   {ratio:.2f}"
-            if study == "permuted":
-                rise = [run["marks"]["4000000"] - run["marks"]["2000000"] for run in runs]
-                line += f"   2e6 to 4e6: {mean_interval(rise):.1f}"
-            if study == "delays":
-                late = [run["regret"][-1] - run["marks"]["10000"] for run in runs]
-                line += f"   after 1e4: {np.mean(late):.1f}"
-            print(line)
-        if study != "bandits":
-            covered = {a: np.mean([agents[a][m]["covered"] for m in models]) for a in order}
-            print("  transferable: " + ", ".join(f"{a} {c:.0%}" for a, c in covered.items()))
-            same = all(agents[a][m]["low"][0] == agents[b][m]["low"][0]
-                       for m in models for a, b in pairwise(order)
-                       if len(agents[a][m]["low"]) == len(agents[b][m]["low"]))  # fmt: skip
-            print(f"  first source's regret the same whatever the high tier does: {same}")
+        marks = list(next(iter(first.values()))["marks"])
+        print(f"\n{study}: {task} (mean regret after so many episodes)")
+        heads = "".join(f"{int(k):>12,}" for k in marks)
+        print(f"  {'':24}{heads}   of the first (95 %)")
+        for name, runs in agents.items():
+            models = sorted(set(runs) & set(first))
+            if models:
+                print(line(study, name, [runs[m] for m in models], [first[m] for m in models]))
+        if study in {"delays", "permuted"}:
+            lows: dict[tuple[int, int], set[float]] = {}
+            for runs in agents.values():
+                for model, run in runs.items():
+                    lows.setdefault((model, len(run["low"])), set()).add(run["low"][0])
+            same = all(len(values) == 1 for values in lows.values())
+            print(f"  the low tiers' regret is the same whatever the high tier does: {same}")
+
+
+def line(study: str, name: str, runs: list[dict[str, Any]], first: list[dict[str, Any]]) -> str:
+    """An agent's row."""
+    means = [np.mean([run["marks"][k] for run in runs]) for k in runs[0]["marks"]]
+    pairs = [(run["regret"][-1], base["regret"][-1]) for run, base in zip(runs, first, strict=True)]
+    ratio = f"{ratio_interval(pairs):.2f}" if runs[0] is not first[0] else "1 by definition"
+    text = f"  {name:24}" + "".join(f"{x:12,.1f}" for x in means) + f"   {ratio}"
+    text += f"   {len(runs)} models"
+    if study == "permuted":
+        rise = [run["marks"]["4000000"] - run["marks"]["2000000"] for run in runs]
+        text += f"   2e6 to 4e6: {mean_interval(rise):.1f}"
+    if study == "delays":
+        at = [np.searchsorted(run["episode"], 10_000) for run in runs]
+        late = [r["transferable"][-1] - r["transferable"][i] for r, i in zip(runs, at, strict=True)]
+        text += f"   in transferable states after 1e4: {np.mean(late):.1f}"
+    return text
 
 
 def draw(folder: Path, target: Path) -> None:
@@ -194,10 +224,10 @@ def draw(folder: Path, target: Path) -> None:
     found = load(folder)
     figure, left, right = new_figure()
     lines = []
-    for k, agent in enumerate(PERMUTED):
-        runs = list(found.get(("permuted", "strong-euler", agent), {}).values())
-        if not runs:
-            continue
+    kept = {a: found.get(("permuted", "strong-euler", a), {}) for a in PERMUTED}
+    common = set.intersection(*(set(runs) for runs in kept.values()))
+    for k, (agent, by_model) in enumerate(kept.items() if common else ()):
+        runs = [by_model[model] for model in sorted(common)]
         curves = np.array([run["regret"] for run in runs])
         colour = BASELINE_COLOUR if k == 0 else PALETTE[(k - 1) % 3]
         style = {"color": colour, "linestyle": DASHES[int(k > 3)], "linewidth": 2.0}
@@ -210,18 +240,21 @@ def draw(folder: Path, target: Path) -> None:
     plain_ticks(left.xaxis)
     left.set_xlabel("episodes", **WORDS)
     left.set_ylabel("cumulative regret", **WORDS)
-    left.set_title("Permuted sources, strong-euler bonus", loc="left", **WORDS)
+    title = f"Permuted sources, strong-euler bonus, {len(common)} models"
+    left.set_title(title.replace("1 models", "1 model"), loc="left", **WORDS)
     tasks = [key[1] for key in found if key[0] == "delays" and key[2] == "none"]
     tasks.sort(key=lambda task: (task.split(",")[0], task), reverse=True)
     for k, agent in enumerate(list(DELAYS)[1:]):
+        colour = [*PALETTE[3:6], PALETTE[0]][k]
+        lines.append(Line2D([], [], label=agent, marker="o", linestyle="", color=colour))
         for row, task in enumerate(tasks):
             none, runs = found["delays", task, "none"], found.get(("delays", task, agent), {})
             models = sorted(set(none) & set(runs))
             if models:
                 pairs = [(runs[m]["regret"][-1], none[m]["regret"][-1]) for m in models]
                 ratio = ratio_interval(pairs)
-                at, colour = row + 0.3 - 0.2 * k, [*PALETTE[3:6], PALETTE[0]][k]
-                right.plot(ratio.mean, at, "o", color=colour, label=agent if row == 0 else None)
+                at = row + 0.3 - 0.2 * k
+                right.plot(ratio.mean, at, "o", color=colour)
                 right.hlines(at, ratio.low, ratio.high, color=colour, lw=1.6)
     right.set_xscale("log")
     right.axvline(1.0, color=BASELINE_COLOUR, linewidth=1.4, zorder=1)
@@ -229,8 +262,7 @@ def draw(folder: Path, target: Path) -> None:
     right.set_yticks(range(len(tasks)), tasks)
     right.set_xlabel("regret of the high tier / without transfer", **WORDS)
     right.set_title(f"{EPISODES:,} episodes: delays, and none needed", loc="left", **WORDS)
-    right.legend(frameon=False, fontsize=11, loc="upper right")
-    add_legend(figure, lines, "Tiers: mean over models")
+    add_legend(figure, lines, "The high tier's regret, mean over models (dots: 95 % interval)")
     write_figure(figure, target)
 
 

@@ -46,7 +46,12 @@ def compare_tiers(
     Raises:
         TypeError, ValueError: a bad parameter.
     """
-    models = dict(tiers) if isinstance(tiers, Mapping) else {0: Tiers(*tiers)}
+    drawn: Mapping[Any, Any] = tiers if isinstance(tiers, Mapping) else {0: tiers}
+    for pair in drawn.values():
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            must = "(sources, high-tier task), or such pairs by a number"
+            raise TypeError(complaint("tiers", WHERE, must, tiers))
+    models = {key: Tiers(*pair) for key, pair in drawn.items()}
     if not models:
         raise ValueError(complaint("tiers", WHERE, "at least one high-tier task", tiers))
     names: Any = (

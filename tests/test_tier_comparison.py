@@ -209,6 +209,9 @@ def test_a_run_that_fails_ends_the_others():
     ("change", "says"),
     [
         ({"tiers": {}}, "at least one high-tier task"),
+        ({"tiers": MODELS[7].high}, r"\(sources, high-tier task\)"),
+        ({"tiers": {0: MODELS[7].low[:1]}}, r"\(sources, high-tier task\)"),
+        ({"tiers": ([], MODELS[7].high)}, "at least one source"),
         ({"agents": []}, "one or more different agents"),
         ({"agents": ["none", "none"]}, "one or more different agents"),
         ({"agents": ["nobody"]}, "'agent'"),
