@@ -13,7 +13,6 @@ stopped.
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -179,42 +178,45 @@ def load(folder: Path) -> dict[tuple[str, str, str], dict[int, dict[str, Any]]]:
 
 
 def show(folder: Path) -> None:
-    """Tables over the models that all agents of a task have finished."""
+    """Tables: every agent over the models that it and the first one have finished."""
     found = load(folder)
-    tasks = dict.fromkeys(key[:2] for key in found)
-    for study, task in tasks:
-        agents = {a: runs for (s, t, a), runs in found.items() if (s, t) == (study, task)}
-        order = AGENTS[study]
-        models = sorted(set.intersection(*(set(runs) for runs in agents.values())))
-        if len(agents) < len(order) or not models:
+    for study, task in dict.fromkeys(key[:2] for key in found):
+        agents = {name: found.get((study, task, name), {}) for name in AGENTS[study]}
+        first = next(iter(agents.values()))
+        if not first:
             continue
-        marks = list(next(iter(agents.values()))[models[0]]["marks"])
-        print(f"\n{study}: {task} ({len(models)} models; mean regret after so many episodes)")
-        print(f"  {'':24}" + "".join(f"{int(k):>12,}" for k in marks) + "   of the first (95 %)")
-        first = [agents[next(iter(order))][m]["regret"][-1] for m in models]
-        for agent in order:
-            runs = [agents[agent][m] for m in models]
-            means = [np.mean([run["marks"][k] for run in runs]) for k in marks]
-            ratio = ratio_interval(np.c_[[run["regret"][-1] for run in runs], first])
-            line = f"  {agent:24}" + "".join(f"{x:12,.1f}" for x in means) + f"   {ratio:.2f}"
-            if study == "permuted":
-                rise = [run["marks"]["4000000"] - run["marks"]["2000000"] for run in runs]
-                line += f"   2e6 to 4e6: {mean_interval(rise):.1f}"
-            if study == "delays":
-                at = [np.searchsorted(run["episode"], 10_000) for run in runs]
-                late = [
-                    run["transferable"][-1] - run["transferable"][i]
-                    for run, i in zip(runs, at, strict=True)
-                ]
-                line += f"   in transferable states after 1e4: {np.mean(late):.1f}"
-            print(line)
-        if study != "bandits":
-            covered = {a: np.mean([agents[a][m]["covered"] for m in models]) for a in order}
-            print("  transferable: " + ", ".join(f"{a} {c:.0%}" for a, c in covered.items()))
-            same = all(agents[a][m]["low"][0] == agents[b][m]["low"][0]
-                       for m in models for a, b in pairwise(order)
-                       if len(agents[a][m]["low"]) == len(agents[b][m]["low"]))  # fmt: skip
-            print(f"  first source's regret the same whatever the high tier does: {same}")
+        marks = list(next(iter(first.values()))["marks"])
+        print(f"\n{study}: {task} (mean regret after so many episodes)")
+        heads = "".join(f"{int(k):>12,}" for k in marks)
+        print(f"  {'':24}{heads}   of the first (95 %)")
+        for name, runs in agents.items():
+            models = sorted(set(runs) & set(first))
+            if models:
+                print(line(study, name, [runs[m] for m in models], [first[m] for m in models]))
+        if study in {"delays", "permuted"}:
+            lows: dict[tuple[int, int], set[float]] = {}
+            for runs in agents.values():
+                for model, run in runs.items():
+                    lows.setdefault((model, len(run["low"])), set()).add(run["low"][0])
+            same = all(len(values) == 1 for values in lows.values())
+            print(f"  the low tiers' regret is the same whatever the high tier does: {same}")
+
+
+def line(study: str, name: str, runs: list[dict[str, Any]], first: list[dict[str, Any]]) -> str:
+    """An agent's row."""
+    means = [np.mean([run["marks"][k] for run in runs]) for k in runs[0]["marks"]]
+    pairs = [(run["regret"][-1], base["regret"][-1]) for run, base in zip(runs, first, strict=True)]
+    ratio = f"{ratio_interval(pairs):.2f}" if runs[0] is not first[0] else "1 by definition"
+    text = f"  {name:24}" + "".join(f"{x:12,.1f}" for x in means) + f"   {ratio}"
+    text += f"   {len(runs)} models"
+    if study == "permuted":
+        rise = [run["marks"]["4000000"] - run["marks"]["2000000"] for run in runs]
+        text += f"   2e6 to 4e6: {mean_interval(rise):.1f}"
+    if study == "delays":
+        at = [np.searchsorted(run["episode"], 10_000) for run in runs]
+        late = [r["transferable"][-1] - r["transferable"][i] for r, i in zip(runs, at, strict=True)]
+        text += f"   in transferable states after 1e4: {np.mean(late):.1f}"
+    return text
 
 
 def draw(folder: Path, target: Path) -> None:
@@ -222,10 +224,10 @@ def draw(folder: Path, target: Path) -> None:
     found = load(folder)
     figure, left, right = new_figure()
     lines = []
-    for k, agent in enumerate(PERMUTED):
-        runs = list(found.get(("permuted", "strong-euler", agent), {}).values())
-        if not runs:
-            continue
+    kept = {a: found.get(("permuted", "strong-euler", a), {}) for a in PERMUTED}
+    common = set.intersection(*(set(runs) for runs in kept.values()))
+    for k, (agent, by_model) in enumerate(kept.items() if common else ()):
+        runs = [by_model[model] for model in sorted(common)]
         curves = np.array([run["regret"] for run in runs])
         colour = BASELINE_COLOUR if k == 0 else PALETTE[(k - 1) % 3]
         style = {"color": colour, "linestyle": DASHES[int(k > 3)], "linewidth": 2.0}
@@ -238,7 +240,8 @@ def draw(folder: Path, target: Path) -> None:
     plain_ticks(left.xaxis)
     left.set_xlabel("episodes", **WORDS)
     left.set_ylabel("cumulative regret", **WORDS)
-    left.set_title("Permuted sources, strong-euler bonus", loc="left", **WORDS)
+    title = f"Permuted sources, strong-euler bonus, {len(common)} models"
+    left.set_title(title.replace("1 models", "1 model"), loc="left", **WORDS)
     tasks = [key[1] for key in found if key[0] == "delays" and key[2] == "none"]
     tasks.sort(key=lambda task: (task.split(",")[0], task), reverse=True)
     for k, agent in enumerate(list(DELAYS)[1:]):
@@ -259,7 +262,7 @@ def draw(folder: Path, target: Path) -> None:
     right.set_yticks(range(len(tasks)), tasks)
     right.set_xlabel("regret of the high tier / without transfer", **WORDS)
     right.set_title(f"{EPISODES:,} episodes: delays, and none needed", loc="left", **WORDS)
-    add_legend(figure, lines, "Tiers: mean over models")
+    add_legend(figure, lines, "The high tier's regret, mean over models (dots: 95 % interval)")
     write_figure(figure, target)
 
 
