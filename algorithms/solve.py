@@ -19,12 +19,20 @@ from metamarl.algorithms.policy_gradient import (
 )
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.v_learning import VLearning
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 from metamarl.envs.game import MarkovGame
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
     solver.name: solver
-    for solver in (Exact, OptimisticMirrorDescent, QAscent, PolicyGradient, NaturalPolicyGradient)
+    for solver in (
+        Exact,
+        OptimisticMirrorDescent,
+        QAscent,
+        PolicyGradient,
+        NaturalPolicyGradient,
+        VLearning,
+    )
 }
 FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` exact
 
@@ -50,7 +58,7 @@ def solve(
         init: policy to start from; uniform if left out. "exact" does not need one.
         tol: gap to reach, in units of the game's rewards.
         max_iterations: where to give up; the solver's own limit if left out.
-        seed: for solvers that draw numbers (none of the present ones does).
+        seed: for solvers that draw numbers ("v-learning").
         throw: raise `SolveError` if the gap does not reach `tol`, `SolveInterrupted` (a
             KeyboardInterrupt) on Ctrl-C; both carry the solution. False: return it.
         progress: show iterations and gap on a terminal.
@@ -70,11 +78,12 @@ def solve(
     limit = options.max_iterations
     if max_iterations is not None:
         limit = check_integer(max_iterations, "max_iterations", "solve")
-    check_integer(seed, "seed", "solve", 0)
+    seed = check_integer(seed, "seed", "solve", 0)
     if init is not None and not isinstance(init, JointPolicy):
         raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
     first = (init or JointPolicy.uniform(game)).flat(game, "solve")
     run = options.start(game, first)
+    run.seed(seed)
     judge = Evaluator(game, FINE * tol)
     joint = run.concept != "nash"
     if joint:

@@ -40,6 +40,7 @@ if _TYPE_CHECKING:
         stage_payoffs,
         two_player_equilibria,
     )
+    from metamarl.algorithms.v_learning import VLearning
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
     from metamarl.distances import (
@@ -76,6 +77,7 @@ _HOMES = {
         "stage_payoffs",
         "two_player_equilibria",
     ],
+    "algorithms.v_learning": ["VLearning"],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
     "distances": [
@@ -113,6 +115,7 @@ __all__ = [
     "SolveError",
     "SolveInterrupted",
     "Status",
+    "VLearning",
     "best_response",
     "cce_gap",
     "cce_range",

@@ -118,7 +118,7 @@ def solve(
     option: Knobs = None,
     solver: Annotated[
         str,
-        typer.Option(metavar="NAME", help="auto, exact, omd, q-ascent, pg or npg."),
+        typer.Option(metavar="NAME", help="auto, exact, omd, q-ascent, pg, npg or v-learning."),
     ] = "auto",
     solver_option: SolverOptions = None,
     tol: Annotated[
@@ -181,8 +181,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="omd, q-ascent, pg, npg, exact or auto.  [default: omd; q-ascent for potential "
-            "games]",
+            help="omd, q-ascent, pg, npg, v-learning, exact or auto.  [default: omd; q-ascent "
+            "for potential games]",
             show_default=False,
         ),
     ] = None,

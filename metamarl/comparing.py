@@ -18,13 +18,14 @@ from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import find_solver, solve
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.comparison import BASELINE, Comparison, Row
-from metamarl.distances import similarity
+from metamarl.distances import divergence, similarity
 from metamarl.envs.checks import check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.meta import MetaLearner, find_meta
 
 Sequences = Mapping[int, Sequence[MarkovGame]]
 WORKERS_PER_CORE = 4
+NEAREST = 1e-3  # distance of a start from the solution, in parts of log A
 _READY: set[tuple[str, str, str]] = set()  # solvers, starts and kinds of games played here before
 
 
@@ -42,6 +43,11 @@ def compare(
 
     Every arm goes through a sequence in order; a meta-learner sees the solutions its own arm has
     found so far. The arm "none", which starts every game from the uniform policy, is always there.
+
+    A solver that only plays the games ("v-learning") counts episodes. Then no start reads a model
+    (but those of "oracle", which is a limit), and the solver is told the mean distance of an arm's
+    past solutions from its starts (`AbstractSolver.expecting`): a learned start with a learned step
+    size. The gap at which a game counts as solved is the exact one all the same: the grade.
 
     Args:
         tasks: related games (`metamarl.tasks`), or several sequences of them by their seed.
@@ -64,12 +70,14 @@ def compare(
     several = isinstance(meta, Sequence) and not isinstance(meta, str)
     names: Any = meta if several else [meta]
     found = [find_meta(name) for name in names]
+    options = find_solver(solver, next(iter(sequences.values()))[0], "compare")
+    if options.model_free:
+        found = [learner.without_model() for learner in found]
     scratch = find_meta(BASELINE)
     arms = {learner.label: learner for learner in (scratch, *found)}
     labels = {learner.label for learner in found}
     if not found or len(labels) < len(found) or arms[BASELINE] != scratch:
         raise ValueError(complaint("meta", "compare", "one or more different learners", meta))
-    options = find_solver(solver, next(iter(sequences.values()))[0], "compare")
     tol = check_real(tol, "tol", "compare", above=0.0)
     if max_iterations is not None:
         max_iterations = check_integer(max_iterations, "max_iterations", "compare")
@@ -97,6 +105,7 @@ def compare(
         "tasks": {str(s): {"n": len(g), "first": repr(g[0])} for s, g in sequences.items()},
         "meta": {label: {"name": arm.name, **asdict(arm)} for label, arm in arms.items()},
         "solver": {"name": options.name, **asdict(options)},
+        "unit": options.unit,
         "tol": tol,
         "max_iterations": max_iterations,
     }
@@ -201,14 +210,19 @@ def _chain(
 ) -> Iterator[Row]:
     """One arm through one sequence of games, the first of which is task `first`."""
     past: list[JointPolicy] = []
+    distances: list[float] = []
     for k, game in enumerate(games, first):
         began = time.perf_counter()
         start = meta.start(game, past)
-        solution = solve(game, options, start, tol, max_iterations, throw=False)
+        known = start is not None and len(distances) > 0
+        tuned = options.expecting(float(np.mean(distances))) if known else options
+        drawn = int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
+        solution = solve(game, tuned, start, tol, max_iterations, drawn, throw=False)
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         zero_sum = game.kind == "zero-sum"
         past.append(solution.policy)
+        distances.append(_distance(game, solution.policy, start))
         row = {
             "seed": seed,
             "task": k,
@@ -223,6 +237,13 @@ def _chain(
         if meta.learns and len(past) == len(games):
             row["similarity"] = similarity(games, past)
         yield row
+
+
+def _distance(game: MarkovGame, solution: JointPolicy, start: JointPolicy | None) -> float:
+    """Mean KL divergence of a solution from its start, in parts of log A."""
+    most = float(np.log(game.table.counts[game.nodes.states]).sum())
+    total = divergence(game, solution, start or JointPolicy.uniform(game)).sum()
+    return float(np.clip(total / most, NEAREST, 1.0)) if most else 1.0
 
 
 def _version() -> str:

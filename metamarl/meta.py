@@ -11,12 +11,14 @@ $$\tilde π^k_{h}(s) = (1-α) \frac{1}{k-1} \sum_{j<k} π^j_h(s) + α \frac{1}{A
 How much is α? Too little hurts when tasks differ, too much throws away what was learned.
 `Robust` reads α off the game at hand, one per (step, state), from an exact certificate: how much
 smaller the gap of the mean policy is there than that of the uniform one. Unrelated tasks give a
-ratio near 1 and a start close to uniform, which costs no more than log 1/α in divergence.
+ratio near 1 and a start close to uniform, which costs no more than log 1/α in divergence. Where the
+game can only be played, no certificate can be had; α then is what would have predicted every past
+solution best from the other ones.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +31,9 @@ from metamarl.algorithms.solution import SolveError
 from metamarl.algorithms.solve import solve
 from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
+
+UNTRIED = 0.1  # α after one solution, when there is no other to predict it from
+HALVINGS = 30  # of the interval in which α is sought
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,13 @@ class MetaLearner(ABC):
         changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
         options = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed)
         return f"{self.name}({options})" if options else self.name
+
+    def without_model(self) -> "MetaLearner":
+        """What stands in for this learner where games can only be played, and their model not read.
+
+        Itself, for learners that look at past solutions alone.
+        """
+        return self
 
     @abstractmethod
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
@@ -109,6 +121,12 @@ class Robust(MetaLearner):
     measurements of the gap before the first iteration, which are not counted as iterations. The
     rule is empirical: on random games the α that needed the fewest iterations grew about with
     $g^2$, whatever their number and spread (`benchmarks/meta_spread.py` measures what it saves).
+
+    With `certificate="past"` no model is read: α, one for all slots, maximises the likelihood
+    $\prod_j \prod_a ((1-α) \bar π^{-j}(a) + α/A)^{π^j(a)}$ of every past solution under the mean of
+    the others (deleted interpolation, Jelinek & Mercer 1980). Past solutions that have nothing in
+    common give α = 1; a game that is unlike all of them cannot be noticed beforehand.
+    `benchmarks/episodes.py` measures what that saves.
     """
 
     name: ClassVar[str] = "robust"
@@ -117,15 +135,25 @@ class Robust(MetaLearner):
     """c: larger values stay closer to uniform."""
     least: float = 0.01
     """Smallest part of the uniform policy."""
+    certificate: str = "exact"
+    """What α is read off: "exact", gaps on the game at hand; or "past", the past solutions. With
+    solvers that only play the games, `compare` takes the latter."""
 
     def __post_init__(self) -> None:
+        check_choice(self.certificate, "certificate", "Robust", ["exact", "past"])
         check_real(self.caution, "caution", "Robust", 0.0)
         check_real(self.least, "least", "Robust", 0.0, 1.0)
+
+    def without_model(self) -> "Robust":
+        """With α from the past solutions."""
+        return replace(self, certificate="past")
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Mix the mean solution node by node; None without one."""
         if not past:
             return None
+        if self.certificate == "past":
+            return _mixture(game, past, max(self.least, _interpolation(game, past)))
         judge = Evaluator(game)
         mean = _mean(game, past)
         learned = judge.node_gaps(mean)
@@ -196,3 +224,22 @@ def _mix(
 
 def _mixture(game: MarkovGame, past: Sequence[JointPolicy], part: float) -> JointPolicy:
     return JointPolicy.from_flat(game, _mix(game, _mean(game, past), part))
+
+
+def _interpolation(game: MarkovGame, past: Sequence[JointPolicy]) -> float:
+    """The α under which every past solution is likeliest, given the mean of the others."""
+    if len(past) < 2:
+        return UNTRIED
+    flats = np.stack([policy.flat(game, "MetaLearner") for policy in past])
+    others = (flats.sum(0) - flats) / (len(past) - 1)
+    uniform = JointPolicy.uniform(game).flat(game)
+    decides = uniform < 1.0  # elsewhere there is one action
+    flats, others, uniform = flats[:, decides], others[:, decides], uniform[decides]
+    if not uniform.size:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):  # the logarithm of the likelihood is concave
+        part = (low + high) / 2
+        rising = (flats * (uniform - others) / ((1.0 - part) * others + part * uniform)).sum() > 0
+        low, high = (part, high) if rising else (low, part)
+    return high
