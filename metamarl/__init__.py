@@ -52,7 +52,10 @@ if _TYPE_CHECKING:
         transition_distance,
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
+    from metamarl.envs.enumeration import EnumerationInterrupted
     from metamarl.envs.pettingzoo import to_pettingzoo
+    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
+    from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
 
@@ -89,7 +92,10 @@ _HOMES = {
         "transition_distance",
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
+    "envs.enumeration": ["EnumerationInterrupted"],
     "envs.pettingzoo": ["to_pettingzoo"],
+    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
+    "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
 }
@@ -98,6 +104,7 @@ __all__ = [
     "Average",
     "Comparison",
     "CorrelatedPolicy",
+    "EnumerationInterrupted",
     "Exact",
     "JointPolicy",
     "Last",
@@ -106,8 +113,11 @@ __all__ = [
     "NaturalPolicyGradient",
     "OptimisticMirrorDescent",
     "Oracle",
+    "PettingZooGame",
+    "PlugIn",
     "PolicyGradient",
     "QAscent",
+    "Report",
     "Robust",
     "Scratch",
     "Similarity",
@@ -125,8 +135,10 @@ __all__ = [
     "divergence",
     "evaluate",
     "find_potential",
+    "from_pettingzoo",
     "from_rules",
     "games",
+    "inspect",
     "make",
     "nash_gap",
     "payoff_distance",
