@@ -1,6 +1,5 @@
 """Run the arms of a comparison: meta-learned against independent convergence."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -9,24 +8,18 @@ from numbers import Integral
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 
-from metamarl.algorithms.evaluation import effective_horizon
-from metamarl.algorithms.policy import JointPolicy
-from metamarl.algorithms.solution import Status
-from metamarl.algorithms.solve import find_solver, solve
+from metamarl._chains import play_chain, whole
+from metamarl.algorithms.solve import find_solver
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.comparison import BASELINE, Comparison, Row
-from metamarl.distances import divergence, similarity
 from metamarl.envs.checks import check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.meta import MetaLearner, find_meta
 
 Sequences = Mapping[int, Sequence[MarkovGame]]
 WORKERS_PER_CORE = 4
-NEAREST = 1e-3  # distance of a start from the solution, in parts of log A
-_READY: set[tuple[str, str, str]] = set()  # solvers, starts and kinds of games played here before
 
 
 def compare(
@@ -172,78 +165,15 @@ def _run(
     if workers == 1:
         for _, group in groupby(chains, key=itemgetter(0)):
             arms = list(group)
-            running = [_chain(*chain, options, tol, max_iterations) for chain in arms]
+            running = [play_chain(*chain, options, tol, max_iterations) for chain in arms]
             for part in running * len(arms[0][1]):  # in turns: Ctrl-C leaves arms to compare
                 yield [next(part)]
         return
     work = (
-        delayed(_whole)(seed, games, arm, options, tol, max_iterations, first)
+        delayed(whole)(seed, games, arm, options, tol, max_iterations, first)
         for seed, games, arm, first in parts
     )
     yield from Parallel(n_jobs=workers, return_as="generator_unordered")(work)
-
-
-def _whole(
-    seed: int, games: Sequence[MarkovGame], meta: MetaLearner, options: AbstractSolver, *rest: Any
-) -> list[Row]:
-    """An arm through its games in a worker, which first plays a little, untimed.
-
-    Loading the kernels, once per process, is then not charged to the first game.
-    """
-    kind = (repr(options), repr(meta), games[0].kind)
-    if kind not in _READY:
-        _READY.add(kind)
-        few = effective_horizon(games[0]) + 1
-        tol, limit, _ = rest
-        list(_chain(seed, [games[0]] * 2, meta, options, tol, min(few, limit or few)))
-    return list(_chain(seed, games, meta, options, *rest))
-
-
-def _chain(
-    seed: int,
-    games: Sequence[MarkovGame],
-    meta: MetaLearner,
-    options: AbstractSolver,
-    tol: float,
-    max_iterations: int | None,
-    first: int = 0,
-) -> Iterator[Row]:
-    """One arm through one sequence of games, the first of which is task `first`."""
-    past: list[JointPolicy] = []
-    distances: list[float] = []
-    for k, game in enumerate(games, first):
-        began = time.perf_counter()
-        start = meta.start(game, past)
-        known = start is not None and len(distances) > 0
-        tuned = options.expecting(float(np.mean(distances))) if known else options
-        drawn = int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
-        solution = solve(game, tuned, start, tol, max_iterations, drawn, throw=False)
-        if solution.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        zero_sum = game.kind == "zero-sum"
-        past.append(solution.policy)
-        distances.append(_distance(game, solution.policy, start))
-        row = {
-            "seed": seed,
-            "task": k,
-            "arm": meta.label,
-            "iterations": solution.iterations,
-            "seconds": time.perf_counter() - began,
-            "gap": solution.gap,
-            "value": float(solution.value[0] if zero_sum else solution.value.mean()),
-            "converged": solution.converged,
-            "trace": solution.trace,
-        }
-        if meta.learns and len(past) == len(games):
-            row["similarity"] = similarity(games, past)
-        yield row
-
-
-def _distance(game: MarkovGame, solution: JointPolicy, start: JointPolicy | None) -> float:
-    """Mean KL divergence of a solution from its start, in parts of log A."""
-    most = float(np.log(game.table.counts[game.nodes.states]).sum())
-    total = divergence(game, solution, start or JointPolicy.uniform(game)).sum()
-    return float(np.clip(total / most, NEAREST, 1.0)) if most else 1.0
 
 
 def _version() -> str:

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 import metamarl as mm
-from metamarl import comparing
+from metamarl import _chains, comparing
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.solution import Status, Trace
 from metamarl.algorithms.solve import solve
@@ -164,7 +164,7 @@ def test_workers_play_a_little_before_they_are_timed(monkeypatch):
     games = family(n=2)
     learner, options = mm.Average(), OptimisticMirrorDescent()
     for expected in ([4, 4, None, None], [None, None]):  # the games take 3 steps
-        rows = comparing._whole(0, games, learner, options, TOL, None, 0)
+        rows = _chains.whole(0, games, learner, options, TOL, None, 0)
         assert limits == expected
         assert [row["task"] for row in rows] == [0, 1]
         limits.clear()

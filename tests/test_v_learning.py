@@ -468,7 +468,7 @@ def test_comparisons_count_episodes_and_read_no_model():
 
 
 def test_learned_starts_come_with_learned_step_sizes(monkeypatch):
-    from metamarl import comparing
+    from metamarl import _chains
 
     told = []
 
@@ -476,7 +476,7 @@ def test_learned_starts_come_with_learned_step_sizes(monkeypatch):
         told.append((start is not None, options.distance))
         return mm.solve(game, options, start, *rest, **more)
 
-    monkeypatch.setattr(comparing, "solve", solve)
+    monkeypatch.setattr(_chains, "solve", solve)
     mm.compare(tasks("rps", 3, 0.5, rounds=2), "average", VLearning(), tol=0.2)
     assert [learned for learned, _ in told].count(True) == 2
     for learned, distance in told:
