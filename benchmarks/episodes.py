@@ -2,8 +2,8 @@
 
 Families of soccer (to gap 0.3; from the uniform policy it is 1.1) and of pursuit on a 3 x 3 grid,
 six moves (to 0.15, from 0.99): 6 games each, learned by decentralised V-learning without a model.
-Per family, the episodes of games 3-6 from scratch over those from each start; mean over families
-with its 95 % interval, and the worst single game (2-6). With --fixed the step size is that of the
+The episodes of games 3-6 of all families from scratch over those from each start, with a 95 %
+interval over families, and the worst single game (2-6). With --fixed the step size is that of the
 uniform start for all: without what the divergence of past solutions from their starts teaches.
 
     python benchmarks/episodes.py [--game soccer] [--spreads 0.02 0.1 0.5] [--families 4] [--fixed]
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import metamarl as mm
 from metamarl.files import write_csv
-from metamarl.statistics import mean_interval
+from metamarl.statistics import ratio_interval
 
 GAMES, LIMIT = 6, 3_000_000
 SETTINGS = {"soccer": (0.3, {}), "pursuit": (0.15, {"size": 3, "horizon": 6})}
@@ -39,13 +39,14 @@ def report(rows: list[dict], families: int) -> None:
     scratch = sum(totals[s, "none"] for s in range(families)) / (GAMES - 2) / families
     print(f"  episodes per game from scratch: {scratch:,.0f}")
     for arm in dict.fromkeys(r["arm"] for r in rows if r["arm"] != "none"):
-        ratios = [totals[s, "none"] / totals[s, arm] for s in range(families)]
+        pairs = [(totals[s, "none"], totals[s, arm]) for s in range(families)]
         worst = min(
             count[s, k, "none"] / count[s, k, arm] for s in range(families) for k in range(1, GAMES)
         )
         missed = sum(not r["converged"] for r in rows if r["arm"] in (arm, "none"))
         note = f"   {missed} not reached" if missed else ""
-        print(f"  {arm:28} {mean_interval(ratios):.1f}   worst {worst:.2f}{note}", flush=True)
+        speedup = f"{ratio_interval(pairs):.1f}"
+        print(f"  {arm:28} {speedup:20} worst {worst:.2f}{note}", flush=True)
 
 
 def main() -> None:

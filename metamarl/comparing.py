@@ -8,6 +8,7 @@ from numbers import Integral
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 
 from metamarl._chains import play_chain, whole

@@ -159,8 +159,8 @@ def test_workers_play_a_little_before_they_are_timed(monkeypatch):
         limits.append(args[4])
         return solve(*args, **options)
 
-    monkeypatch.setattr(comparing, "solve", counted)
-    monkeypatch.setattr(comparing, "_READY", set())
+    monkeypatch.setattr(_chains, "solve", counted)
+    monkeypatch.setattr(_chains, "_READY", set())
     games = family(n=2)
     learner, options = mm.Average(), OptimisticMirrorDescent()
     for expected in ([4, 4, None, None], [None, None]):  # the games take 3 steps
@@ -541,7 +541,7 @@ def test_interrupted_comparisons_keep_what_is_finished(
             return replace(solution, status=Status.INTERRUPTED)
         return solution
 
-    monkeypatch.setattr(comparing, "solve", interrupted)
+    monkeypatch.setattr(_chains, "solve", interrupted)
     found = compared(family(n=3, seed=1), seed=1)
     assert found.interrupted
     assert len(found.rows) == len(found.traces) == stopped
