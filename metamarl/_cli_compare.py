@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from metamarl import _cli_support as support
+from metamarl._cli_sources import Benchmark, OwnEnvironment
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.comparing import compare
 from metamarl.comparison import BASELINE, FILES, Comparison
 from metamarl.distances import Similarity
 from metamarl.envs import MarkovGame
-from metamarl.envs import tasks as related
 from metamarl.envs.checks import available_memory, check_real, complaint
 from metamarl.files import check_folder, made_folder
 from metamarl.meta import META_LEARNERS, find_meta
@@ -31,10 +31,8 @@ BYTES_PER_GAME = 10_000  # beside its table
 class Plan:
     """What `metamarl compare` was asked to do."""
 
-    game: str
-    knobs: list[str]
+    source: Benchmark | OwnEnvironment
     tasks: int
-    spread: float
     seeds: int
     seed: int
     meta: list[str]
@@ -47,7 +45,7 @@ class Plan:
 
     def carry_out(self) -> None:
         """Run the comparison; bad input and folders are found out before the long work."""
-        knobs = support.read_knobs(self.game, self.knobs, related=True)
+        self.source.check()
         arms = {BASELINE, *(find_meta(name).name for name in self.meta)}
         check_real(self.tol, "tol", "compare", above=0.0)
         if self.jobs == 0:
@@ -57,12 +55,12 @@ class Plan:
         self._check_size(len(arms), BYTES_PER_GAME)
         console = Console(stderr=True)
         with console.status("getting ready (the first run compiles, which takes a while)"):
-            (game,) = related(self.game, 1, self.spread, self.seed, **knobs)
+            (game,) = self.source.draw(1, self.seed)
             self._check_size(len(arms), game.table.n_bytes + BYTES_PER_GAME)
             solver = self.solver or ("q-ascent" if game.kind == "potential" else "omd")
             options = support.read_solver(solver, self.solver_options, game, "compare")
             sequences = {
-                seed: related(self.game, self.tasks, self.spread, seed, **knobs)
+                seed: self.source.draw(self.tasks, seed)
                 for seed in range(self.seed, self.seed + self.seeds)
             }
             self._get_ready(game, options)
@@ -115,9 +113,8 @@ class Plan:
 
     def command(self, solver: str) -> str:
         """The command that repeats this, with every default written out."""
-        words = ["metamarl", "compare", self.game]
-        words += [word for knob in self.knobs for word in ("-o", knob)]
-        for name in ("tasks", "spread", "seeds", "seed"):
+        words = ["metamarl", "compare", *self.source.words()]
+        for name in ("tasks", "seeds", "seed"):
             words += [f"--{name}", str(getattr(self, name))]
         words += ["--meta", ",".join(self.meta)]
         words += ["--solver", solver]

@@ -34,6 +34,18 @@ SolverOptions = Annotated[
         help="An option of the solver, such as -s step_size=theory; may be repeated.",
     ),
 ]  # fmt: skip
+Environment = typer.Option(
+    metavar="PLACE:NAME",
+    help="A PettingZoo environment of your own: package.module:MyEnv or ./my_env.py:MyEnv; "
+    "aec:classic/tictactoe-v3 or parallel:… is one of PettingZoo.",
+)
+Horizon = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="With --env: steps, where play does not end by itself."),
+]
+Discount = Annotated[
+    float | None, typer.Option(metavar="X", help="With --env: a discount, 1 if left out.")
+]
 MaxIterations = Annotated[
     int | None,
     typer.Option(
@@ -55,6 +67,7 @@ def start(
     metamarl games              the benchmark games
     metamarl solve soccer       one game, with a certified distance from equilibrium
     metamarl compare soccer     meta-learned starts against starts from scratch
+    metamarl inspect --env …    what a PettingZoo environment of your own is, as a game
 
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)
@@ -150,8 +163,50 @@ def solve(
 
 
 @app.command()
+def inspect(
+    env: Annotated[str, Environment],
+    option: Knobs = None,
+    horizon: Horizon = None,
+    discount: Discount = None,
+    max_states: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Give up beyond so many states.")
+    ] = 50_000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="For reset.")] = 0,
+) -> None:
+    """Report what a PettingZoo environment is, as a game.
+
+    Plays every joint action in every state with every outcome of chance, and says how many states
+    there are, whether the players can tell the state, which moves are simultaneous, and which mode
+    fits. Exits with 1 where no exact table of it can be made.
+
+    \b
+    metamarl inspect --env my_package.my_module:MyEnv
+    metamarl inspect --env ./my_env.py:MyEnv -o slip=0.1
+    metamarl inspect --env aec:classic/tictactoe-v3
+    """  # noqa: D301  (\b keeps the lines as they are)
+    with support.plain_errors():
+        from metamarl._cli_environment import carry_out_inspection
+
+        options = {"horizon": horizon, "discount": discount, "max_states": max_states, "seed": seed}
+        carry_out_inspection(env, option or [], options)
+
+
+@app.command()
 def compare(
-    game: GameName,
+    game: Annotated[
+        str | None,
+        typer.Argument(metavar="[GAME]", help="A benchmark game; 'metamarl games' lists them."),
+    ] = None,
+    env: Annotated[str | None, Environment] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LOW:HIGH",
+            help="With --env: an argument of its constructor that differs; may be repeated.",
+        ),
+    ] = None,
+    horizon: Horizon = None,
+    discount: Discount = None,
     option: Knobs = None,
     tasks: Annotated[
         int, typer.Option(min=1, metavar="N", help="Related games in a sequence.")
@@ -219,15 +274,16 @@ def compare(
     metamarl compare soccer
     metamarl compare goofspiel -o cards=4 --spread 0.1 --meta average,robust
     metamarl compare rps -o weights=2,1,1 --tasks 10 --seeds 5 --out runs/rps
+    metamarl compare --env ./my_env.py:MyEnv --vary slip=0.05:0.15
     """  # noqa: D301  (\b keeps the lines as they are)
     with support.plain_errors():
         from metamarl._cli_compare import Plan
+        from metamarl._cli_sources import find_source
 
+        source = find_source(game, env, option or [], spread, vary or [], horizon, discount)
         Plan(
-            game=game,
-            knobs=option or [],
+            source=source,
             tasks=tasks,
-            spread=spread,
             seeds=seeds,
             seed=seed,
             meta=[name.strip() for text in meta or ["robust"] for name in text.split(",")],
@@ -236,7 +292,7 @@ def compare(
             tol=tol,
             max_iterations=max_iterations,
             jobs=jobs,
-            out=f"runs/compare-{game}" if out is None else out,
+            out=f"runs/compare-{source.name}" if out is None else out,
         ).carry_out()
 
 
