@@ -27,6 +27,8 @@ VALUE, TARGETS, DIVERGENCE, LARGEST, RANGE, SPREAD, SPREAD_BEFORE = range(7)
 ADAPTIVE, FACTOR, IMPLICIT, BONUS, OPTIMISTIC, GROWTH, EXPLORATION = range(7)
 
 PATIENCE, DECAY = 100.0, 1.0 / 3.0  # explicit exploration falls like (1 + visits/100)^(-1/3)
+DOUBT = 0.5  # the divergence expected grows like this power of the stages' length, to log A
+PURE = 1e-6  # weight in the spread of actions not played: a pure policy's is not rounding error
 FORGET = 0.5  # weight that mean targets keep from stage to stage
 MOST = 2.0**52  # of a stage's length
 
@@ -114,7 +116,7 @@ def visit(k, a, chance, target, first, tally, worth, act, dial):
             for j in range(begin, end):
                 gain = act[j, MEAN] - level + (push if j == chosen else 0.0)
                 act[j, GAIN] += gain
-                worth[k, SPREAD] += act[j, PLAY] * gain * gain
+                worth[k, SPREAD] += (act[j, PLAY] + PURE) * gain * gain
             act[chosen, WEIGHT] += 1.0
             act[chosen, MEAN] += surprise / act[chosen, WEIGHT]
         else:
@@ -127,6 +129,16 @@ def visit(k, a, chance, target, first, tally, worth, act, dial):
         return False
     _end_stage(k, begin, end, tally, worth, act, dial)
     return True
+
+
+@njit(**JIT)
+def learn(
+    path, moves, drawn, pay, fade, times, last, over, target, first, tally, worth, act, dial
+):  # fmt: skip
+    """Let one player learn from an episode of its own (see `find_targets` and `visit`)."""
+    find_targets(path, pay, fade, times, last, over, tally, worth, dial, target)
+    for t in range(times):
+        visit(path[t], moves[t], drawn[t], target[t], first, tally, worth, act, dial)
 
 
 @njit(**JIT)
@@ -153,7 +165,11 @@ def _end_stage(k, begin, end, tally, worth, act, dial):
     tally[k, VISITS] = 0
     # Rounding must not take 1 from a whole number.
     grown = math.floor(length * (1.0 + dial[GROWTH]) * (1.0 + 1e-12))
-    tally[k, LENGTH] = int(min(max(grown, length + 1.0), MOST))
+    grown = min(max(grown, length + 1.0), MOST)
+    tally[k, LENGTH] = int(grown)
+    if end - begin > 1:
+        doubt = worth[k, DIVERGENCE] * (grown / length) ** DOUBT
+        worth[k, DIVERGENCE] = min(doubt, max(math.log(end - begin), worth[k, DIVERGENCE]))
 
 
 @njit(**JIT)

@@ -21,7 +21,7 @@ ROOM = 4096  # steps of an episode without a horizon that are learned from at on
 
 
 class Learners:
-    """The learners of all players, in the arrays that the kernels work on.
+    """The learners of all players, in the arrays that the kernels work on; more can be added.
 
     Args:
         first: `(K + 1,)` where learner k's actions lie.
@@ -41,7 +41,8 @@ class Learners:
         smallest: NDArray[np.float64],
         options: "VLearning",
     ) -> None:
-        K = len(first) - 1
+        self.size = K = len(first) - 1
+        self.options, self.length = options, length
         self.first, self.initial = first, start
         self.dial = options.dial(length)
         self.tally = np.zeros((K, 5), np.int64)
@@ -56,6 +57,23 @@ class Learners:
         self.act = np.zeros((len(start), 7))
         self.act[:, kernels.START] = np.log(np.maximum(start, options.SMALLEST))
 
+    def add(self, start: NDArray[np.float64]) -> int:
+        """Add a learner with this initial policy, where no bounds of values are known."""
+        k, begin, A = self.size, int(self.first[self.size]), len(start)
+        if k + 1 >= len(self.first):
+            self.first = _longer(self.first, k + 2)
+        if k >= len(self.tally):
+            self.tally, self.worth = _longer(self.tally, k + 1), _longer(self.worth, k + 1)
+        if begin + A > len(self.act):
+            self.act = _longer(self.act, begin + A)
+            self.initial = _longer(self.initial, begin + A)
+        one = Learners(np.array([0, A]), start, self.length, np.ones(1), np.zeros(1), self.options)
+        self.first[k + 1] = begin + A
+        self.tally[k], self.worth[k] = one.tally[0], one.worth[0]
+        self.initial[begin : begin + A], self.act[begin : begin + A] = start, one.act
+        self.size += 1
+        return k
+
     @property
     def arrays(self) -> tuple[NDArray, ...]:
         """What the kernels take last."""
@@ -63,14 +81,23 @@ class Learners:
 
     def counts(self) -> NDArray[np.int64]:
         """`(K,)` visits in this stage and the one before."""
-        return self.tally[:, kernels.VISITS] + self.tally[:, kernels.LENGTH_BEFORE]
+        tally = self.tally[: self.size]
+        return tally[:, kernels.VISITS] + tally[:, kernels.LENGTH_BEFORE]
 
     def policy(self) -> NDArray[np.float64]:
         """`(P,)` every learner's mean policy over these visits; the initial one without any."""
-        sizes = np.diff(self.first)
+        sizes = np.diff(self.first[: self.size + 1])
         count = np.repeat(np.where(sizes > 1, self.counts(), 0), sizes)
-        total = self.act[:, kernels.SUM] + self.act[:, kernels.SUM_BEFORE]
-        return np.where(count > 0, total / np.maximum(count, 1), self.initial)
+        act = self.act[: len(count)]
+        total = act[:, kernels.SUM] + act[:, kernels.SUM_BEFORE]
+        return np.where(count > 0, total / np.maximum(count, 1), self.initial[: len(count)])
+
+
+def _longer(array: NDArray, least: int) -> NDArray:
+    """A copy with room for at least so many rows, and as many again."""
+    room = np.zeros((2 * least, *array.shape[1:]), array.dtype)
+    room[: len(array)] = array
+    return room
 
 
 class VLearningRun(AbstractRun):

@@ -1,7 +1,7 @@
 """The single loop around every solver: counting, measuring, recording, deciding when to stop."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,13 @@ from metamarl.algorithms.policy_gradient import (
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.algorithms.v_learning import VLearning
-from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
+from metamarl.envs.checks import check_choice, check_integer, check_kind, check_real, complaint
 from metamarl.envs.game import MarkovGame
+
+if TYPE_CHECKING:
+    from metamarl.algorithms.episodic import EpisodicSolution
+    from metamarl.algorithms.observation_policy import ObservationPolicy
+    from metamarl.envs.episodes import EpisodicEnvironment
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
     solver.name: solver
@@ -37,6 +42,7 @@ SOLVERS: dict[str, type[AbstractSolver]] = {
 FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` exact
 
 
+@overload
 def solve(
     game: MarkovGame,
     solver: str | AbstractSolver = "auto",
@@ -46,11 +52,33 @@ def solve(
     seed: int = 0,
     throw: bool = True,
     progress: bool = False,
-) -> Solution:
+) -> Solution: ...
+@overload
+def solve(
+    game: "EpisodicEnvironment",
+    solver: str | AbstractSolver = "auto",
+    init: "ObservationPolicy | None" = None,
+    tol: float = 1e-3,
+    max_iterations: int | None = None,
+    seed: int = 0,
+    throw: bool = True,
+    progress: bool = False,
+) -> "EpisodicSolution": ...
+def solve(
+    game: Any,
+    solver: str | AbstractSolver = "auto",
+    init: Any = None,
+    tol: float = 1e-3,
+    max_iterations: int | None = None,
+    seed: int = 0,
+    throw: bool = True,
+    progress: bool = False,
+) -> Any:
     """Solve one Markov game, with a certified distance from equilibrium.
 
     Args:
-        game: the game.
+        game: the game; or an `EpisodicEnvironment`, in which "v-learning" plays ("auto" too), from
+            an `ObservationPolicy`, with an `EpisodicSolution`.
         solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact" where that
             can be (zero-sum, one-player and turn-based games, the last with a horizon or without
             cycles), "q-ascent" for other games of kind "potential", which finds a Nash
@@ -71,14 +99,17 @@ def solve(
         SolveError: see `throw`.
     """
     began = time.perf_counter()
-    if not isinstance(game, MarkovGame):
-        raise TypeError(complaint("game", "solve", "a MarkovGame", game))
+    playing = None if isinstance(game, MarkovGame) else _environment(game)
     options = find_solver(solver, game)
     tol = check_real(tol, "tol", "solve", above=0.0)
     limit = options.max_iterations
     if max_iterations is not None:
         limit = check_integer(max_iterations, "max_iterations", "solve")
     seed = check_integer(seed, "seed", "solve", 0)
+    if playing is not None:
+        from metamarl.algorithms.episodic import solve_by_playing
+
+        return solve_by_playing(playing, options, init, tol, limit, seed, throw=throw)
     if init is not None and not isinstance(init, JointPolicy):
         raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
     first = (init or JointPolicy.uniform(game)).flat(game, "solve")
@@ -139,8 +170,16 @@ def solve(
     return solution
 
 
+def _environment(game: Any) -> "EpisodicEnvironment":
+    from metamarl.envs.episodes import EpisodicEnvironment  # PettingZoo takes its time
+
+    check_kind(game, EpisodicEnvironment, "game", "solve", "a MarkovGame")
+    assert isinstance(game, EpisodicEnvironment)
+    return game
+
+
 def find_solver(
-    solver: str | AbstractSolver, game: MarkovGame | None = None, where: str = "solve"
+    solver: str | AbstractSolver, game: Any = None, where: str = "solve"
 ) -> AbstractSolver:
     """Options object for a solver's name ("auto" needs the game); ValueError for unknown ones."""
     if isinstance(solver, AbstractSolver):
@@ -151,6 +190,8 @@ def find_solver(
     check_choice(solver, "solver", where, ["auto", *SOLVERS])
     if solver != "auto":
         return SOLVERS[solver]()
+    if game is not None and not isinstance(game, MarkovGame):
+        return VLearning()
     if game is not None and not is_exactly_solvable(game):
         return QAscent() if game.kind == "potential" else OptimisticMirrorDescent()
     return Exact()

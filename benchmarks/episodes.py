@@ -6,6 +6,9 @@ The episodes of games 3-6 of all families from scratch over those from each star
 interval over families, and the worst single game (2-6). With --fixed the step size is that of the
 uniform start for all: without what the divergence of past solutions from their starts teaches.
 
+"pettingzoo" is pursuit on a 2 x 2 grid, four moves (to 0.3, from 0.94), played step by step in its
+PettingZoo environment and graded on the exact game.
+
     python benchmarks/episodes.py [--game soccer] [--spreads 0.02 0.1 0.5] [--families 4] [--fixed]
 """
 
@@ -18,14 +21,24 @@ from metamarl.files import write_csv
 from metamarl.statistics import ratio_interval
 
 GAMES, LIMIT = 6, 3_000_000
-SETTINGS = {"soccer": (0.3, {}), "pursuit": (0.15, {"size": 3, "horizon": 6})}
+SETTINGS = {
+    "soccer": ("soccer", 0.3, {}),
+    "pursuit": ("pursuit", 0.15, {"size": 3, "horizon": 6}),
+    "pettingzoo": ("pursuit", 0.3, {"size": 2, "horizon": 4}),
+}
 ARMS = ["robust", "average", "last"]
+
+
+def played(game: mm.MarkovGame) -> mm.EpisodicEnvironment:
+    return mm.EpisodicEnvironment(lambda: mm.to_pettingzoo(game))
 
 
 def measure(name: str, spread: float, families: int, distance: float | None, jobs: int) -> list:
     """Rows of all arms."""
-    tol, knobs = SETTINGS[name]
-    tasks = {s: mm.tasks(name, GAMES, spread, s, **knobs) for s in range(families)}
+    game, tol, knobs = SETTINGS[name]
+    tasks: dict = {s: mm.tasks(game, GAMES, spread, s, **knobs) for s in range(families)}
+    if name == "pettingzoo":
+        tasks = {s: [played(game) for game in games] for s, games in tasks.items()}
     solver = mm.VLearning(resolution=0.15, distance=distance)
     found = mm.compare(tasks, ARMS, solver, tol, n_jobs=jobs, max_iterations=LIMIT)
     return [{"game": name, "spread": spread, **row} for row in found.rows]

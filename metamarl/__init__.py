@@ -15,6 +15,7 @@ if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic
 
 if _TYPE_CHECKING:
     from metamarl.algorithms.correlated import CorrelatedPolicy
+    from metamarl.algorithms.episodic import EpisodicSolution
     from metamarl.algorithms.evaluation import (
         best_response,
         cce_gap,
@@ -23,6 +24,7 @@ if _TYPE_CHECKING:
         nash_gap,
     )
     from metamarl.algorithms.exact import Exact
+    from metamarl.algorithms.observation_policy import ObservationPolicy
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.policy import JointPolicy
     from metamarl.algorithms.policy_gradient import (
@@ -31,6 +33,7 @@ if _TYPE_CHECKING:
         QAscent,
         potential_value,
     )
+    from metamarl.algorithms.rollouts import GapEstimate, earnings, estimate_gap
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
     from metamarl.algorithms.stage_equilibria import (
@@ -53,6 +56,7 @@ if _TYPE_CHECKING:
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.enumeration import EnumerationInterrupted
+    from metamarl.envs.episodes import EpisodicEnvironment
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
     from metamarl.envs.plugging_in import from_pettingzoo, inspect
@@ -62,7 +66,9 @@ if _TYPE_CHECKING:
 _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
+    "algorithms.episodic": ["EpisodicSolution"],
     "algorithms.exact": ["Exact"],
+    "algorithms.observation_policy": ["ObservationPolicy"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.policy": ["JointPolicy"],
     "algorithms.policy_gradient": [
@@ -71,6 +77,7 @@ _HOMES = {
         "QAscent",
         "potential_value",
     ],
+    "algorithms.rollouts": ["GapEstimate", "earnings", "estimate_gap"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -93,6 +100,7 @@ _HOMES = {
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.enumeration": ["EnumerationInterrupted"],
+    "envs.episodes": ["EpisodicEnvironment"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
     "envs.plugging_in": ["from_pettingzoo", "inspect"],
@@ -105,12 +113,16 @@ __all__ = [
     "Comparison",
     "CorrelatedPolicy",
     "EnumerationInterrupted",
+    "EpisodicEnvironment",
+    "EpisodicSolution",
     "Exact",
+    "GapEstimate",
     "JointPolicy",
     "Last",
     "MarkovGame",
     "MetaLearner",
     "NaturalPolicyGradient",
+    "ObservationPolicy",
     "OptimisticMirrorDescent",
     "Oracle",
     "PettingZooGame",
@@ -133,6 +145,8 @@ __all__ = [
     "ce_range",
     "compare",
     "divergence",
+    "earnings",
+    "estimate_gap",
     "evaluate",
     "find_potential",
     "from_pettingzoo",

@@ -27,10 +27,11 @@ def whole(
 
     Loading the kernels, once per process, is then not charged to the first game.
     """
-    kind = (repr(options), repr(meta), games[0].kind)
+    modelled = isinstance(games[0], MarkovGame)
+    kind = (repr(options), repr(meta), games[0].kind if modelled else "")
     if kind not in _READY:
         _READY.add(kind)
-        few = effective_horizon(games[0]) + 1
+        few = effective_horizon(games[0]) + 1 if modelled else 1
         tol, limit, _ = rest
         list(play_chain(seed, [games[0]] * 2, meta, options, tol, min(few, limit or few)))
     return list(play_chain(seed, games, meta, options, *rest))
@@ -46,7 +47,7 @@ def play_chain(
     first: int = 0,
 ) -> Iterator[Row]:
     """One arm through one sequence of games, the first of which is task `first`."""
-    past: list[JointPolicy] = []
+    past: list[Any] = []
     distances: list[float] = []
     for k, game in enumerate(games, first):
         began = time.perf_counter()
@@ -57,7 +58,7 @@ def play_chain(
         solution = solve(game, tuned, start, tol, max_iterations, drawn, throw=False)
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        zero_sum = game.kind == "zero-sum"
+        zero_sum = isinstance(game, MarkovGame) and game.kind == "zero-sum"
         past.append(solution.policy)
         distances.append(_distance(game, solution.policy, start))
         row = {
@@ -71,13 +72,22 @@ def play_chain(
             "converged": solution.converged,
             "trace": solution.trace,
         }
-        if meta.learns and len(past) == len(games):
+        if meta.learns and len(past) == len(games) and isinstance(game, MarkovGame):
             row["similarity"] = similarity(games, past)
         yield row
 
 
-def _distance(game: MarkovGame, solution: JointPolicy, start: JointPolicy | None) -> float:
+def _distance(game: Any, solution: Any, start: Any) -> float:
     """Mean KL divergence of a solution from its start, in parts of log A."""
-    most = float(np.log(game.table.counts[game.nodes.states]).sum())
-    total = divergence(game, solution, start or JointPolicy.uniform(game)).sum()
+    if isinstance(game, MarkovGame):
+        most = float(np.log(game.table.counts[game.nodes.states]).sum())
+        total = divergence(game, solution, start or JointPolicy.uniform(game)).sum()
+    else:
+        from metamarl.algorithms.observation_policy import Layout, ObservationPolicy
+
+        space = Layout(game, [solution])
+        most, p = space.most, space.flat(solution)
+        q = space.flat(start or ObservationPolicy.uniform(game))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = np.where(p > 0, p * np.log(p / q), 0.0).sum()
     return float(np.clip(total / most, NEAREST, 1.0)) if most else 1.0

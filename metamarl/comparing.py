@@ -44,7 +44,8 @@ def compare(
     size. The gap at which a game counts as solved is the exact one all the same: the grade.
 
     Args:
-        tasks: related games (`metamarl.tasks`), or several sequences of them by their seed.
+        tasks: related games (`metamarl.tasks`), or several sequences of them by their seed; or
+            `EpisodicEnvironment` objects, in which "v-learning" plays.
         meta: "none", "last", "average", "robust", "oracle", or a `MetaLearner`; or a list.
         solver: a solver's name or options; the same for all arms.
         tol: gap at which a game counts as solved, in units of its rewards.
@@ -122,25 +123,41 @@ def _check_tasks(tasks: Any, seed: int) -> Sequences:
     )
     for key, games in sequences.items():
         fine = isinstance(key, Integral) and isinstance(games, Sequence)
-        if not fine or not all(isinstance(g, MarkovGame) for g in games):
+        kind: type = MarkovGame
+        if fine and games and not isinstance(games[0], MarkovGame):
+            from metamarl.envs.episodes import EpisodicEnvironment  # PettingZoo takes its time
+
+            kind = EpisodicEnvironment
+        if not fine or not all(isinstance(g, kind) for g in games):
             raise TypeError(complaint("tasks", "compare", must, tasks))
         if not games:
             raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
         for k, game in enumerate(games):
-            alike = (
-                game.n_states == games[0].n_states
-                and game.n_actions == games[0].n_actions
-                and game.horizon == games[0].horizon
-                and game.discount == games[0].discount
-                and all(map(np.array_equal, game.legal, games[0].legal))
-            )
-            if not alike:
+            if not _alike(game, games[0]):
                 must = "games of the same shape, clock and legal actions"
                 got = said(f"{game!r} as task {k} after {games[0]!r}")
                 raise ValueError(complaint("tasks", "compare", must, got))
     if not sequences:
         raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
     return sequences
+
+
+def _alike(game: Any, first: Any) -> bool:
+    """Whether a game has the shape and the clock of the first one."""
+    if not isinstance(game, MarkovGame):
+        return bool(
+            game.agents == first.agents
+            and game.n_actions == first.n_actions
+            and game.timed == first.timed
+            and game.discount == first.discount
+        )
+    return bool(
+        game.n_states == first.n_states
+        and game.n_actions == first.n_actions
+        and game.horizon == first.horizon
+        and game.discount == first.discount
+        and all(map(np.array_equal, game.legal, first.legal))
+    )
 
 
 def _run(

@@ -22,8 +22,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metamarl._mixtures import Flat, interpolation, mean, mixture
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import is_exactly_solvable
 from metamarl.algorithms.policy import JointPolicy
@@ -31,9 +31,6 @@ from metamarl.algorithms.solution import SolveError
 from metamarl.algorithms.solve import solve
 from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
-
-UNTRIED = 0.1  # α after one solution, when there is no other to predict it from
-HALVINGS = 30  # of the interval in which α is sought
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +92,7 @@ class Last(_Smoothed):
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Mix the last solution; None without one."""
-        return _mixture(game, past[-1:], self.smoothing) if past else None
+        return mixture(game, past[-1:], self.smoothing) if past else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +106,7 @@ class Average(_Smoothed):
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Mix the mean solution; None without one."""
-        return _mixture(game, past, self.smoothing) if past else None
+        return mixture(game, past, self.smoothing) if past else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,10 +150,10 @@ class Robust(MetaLearner):
         if not past:
             return None
         if self.certificate == "past":
-            return _mixture(game, past, max(self.least, _interpolation(game, past)))
+            return mixture(game, past, max(self.least, interpolation(game, past)))
         judge = Evaluator(game)
-        mean = _mean(game, past)
-        learned = judge.node_gaps(mean)
+        middle = mean(Flat(game), past)
+        learned = judge.node_gaps(middle)
         uniform = judge.node_gaps(JointPolicy.uniform(game).flat(game))
         trifle = 1e-12 * max(1.0, float(uniform.max()))
         ratio = (learned + trifle) / (uniform + trifle)
@@ -165,7 +162,9 @@ class Robust(MetaLearner):
         owner = np.concatenate(
             [np.repeat(np.arange(len(part)), np.diff(s)) for s in game.nodes.slots]
         )
-        return JointPolicy.from_flat(game, _mix(game, mean, part[owner]))
+        part = part[owner]
+        mixed = (1.0 - part) * middle + part * JointPolicy.uniform(game).flat(game)
+        return JointPolicy.from_flat(game, mixed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +190,7 @@ class Oracle(_Smoothed):
             solution = solve(game, "exact")
         except SolveError as error:  # large rewards: rounding error alone may be above 'tol'
             solution = error.solution
-        return _mixture(game, [solution.policy], self.smoothing)
+        return mixture(game, [solution.policy], self.smoothing)
 
 
 META_LEARNERS: dict[str, type[MetaLearner]] = {
@@ -207,39 +206,3 @@ def find_meta(meta: Any) -> MetaLearner:
         must = "the name of a meta-learner, or one, or a list of them"
         raise TypeError(complaint("meta", "compare", must, meta))
     return META_LEARNERS[check_choice(meta, "meta", "compare", META_LEARNERS)]()
-
-
-def _mean(game: MarkovGame, past: Sequence[JointPolicy]) -> NDArray[np.float64]:
-    total = past[0].flat(game, "MetaLearner").copy()
-    for policy in past[1:]:
-        total += policy.flat(game, "MetaLearner")
-    return total / len(past)
-
-
-def _mix(
-    game: MarkovGame, flat: NDArray[np.float64], part: NDArray[np.float64] | float
-) -> NDArray[np.float64]:
-    return (1.0 - part) * flat + part * JointPolicy.uniform(game).flat(game)
-
-
-def _mixture(game: MarkovGame, past: Sequence[JointPolicy], part: float) -> JointPolicy:
-    return JointPolicy.from_flat(game, _mix(game, _mean(game, past), part))
-
-
-def _interpolation(game: MarkovGame, past: Sequence[JointPolicy]) -> float:
-    """The α under which every past solution is likeliest, given the mean of the others."""
-    if len(past) < 2:
-        return UNTRIED
-    flats = np.stack([policy.flat(game, "MetaLearner") for policy in past])
-    others = (flats.sum(0) - flats) / (len(past) - 1)
-    uniform = JointPolicy.uniform(game).flat(game)
-    decides = uniform < 1.0  # elsewhere there is one action
-    flats, others, uniform = flats[:, decides], others[:, decides], uniform[decides]
-    if not uniform.size:
-        return 0.0
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):  # the logarithm of the likelihood is concave
-        part = (low + high) / 2
-        rising = (flats * (uniform - others) / ((1.0 - part) * others + part * uniform)).sum() > 0
-        low, high = (part, high) if rising else (low, part)
-    return high

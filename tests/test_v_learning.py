@@ -87,7 +87,7 @@ class PlainLearner:
             estimate = self.mean + drawn * surprise / (chance + self.options.implicit)
             gain = estimate - x @ estimate
             self.gain += gain
-            self.spread += x @ gain**2
+            self.spread += (x + 1e-6) @ gain**2
             self.weight[a] += 1
             self.mean[a] += surprise / self.weight[a]
         elif self.A > 1:
@@ -107,10 +107,12 @@ class PlainLearner:
         self.last_total, self.total = self.total, np.zeros(self.A)
         self.gain, self.weight = np.zeros(self.A), self.weight / 2
         self.visits, self.targets, self.spread = 0, 0.0, 0.0
-        growth = self.options.growth
+        growth, before = self.options.growth, self.length
         grown = self.length * (1 + growth if growth != "theory" else 1 + 1 / self.lengths[0])
         self.length = max(self.length + 1, math.floor(grown * (1 + 1e-12)))
         self.lengths.append(self.length)
+        doubt = self.D * (self.length / before) ** kernels.DOUBT
+        self.D = min(doubt, max(self.D, math.log(self.A)))
 
     def mean_policy(self):
         count = self.visits + self.last_length
@@ -267,9 +269,21 @@ def test_a_nearer_start_is_left_less():
     game = make("rps", rounds=1)
     moved = []
     for distance in (0.01, 0.1, 1.0):
-        run = advance(begin(game, VLearning(distance=distance), 1), 2000)
-        moved.append(np.abs(run.policy() - 1 / 3).max())
+        runs = [advance(begin(game, VLearning(distance=distance), s), 100) for s in range(5)]
+        moved.append(np.mean([np.abs(run.policy() - 1 / 3).max() for run in runs]))
     assert moved[0] < moved[1] < moved[2]
+
+
+def test_a_distance_that_was_too_small_is_forgotten():
+    game = make("rps", rounds=1, weights=(2, 1, 1))
+    run = begin(game, VLearning(distance=0.001))
+    known = run.learners.worth[:, kernels.DIVERGENCE].copy()
+    np.testing.assert_allclose(known, 0.001 * math.log(3))
+    advance(run, 10_000)
+    growth = (run.learners.tally[:, kernels.LENGTH] / 1) ** kernels.DOUBT
+    np.testing.assert_allclose(run.learners.worth[:, kernels.DIVERGENCE], known * growth)
+    run = advance(begin(game, VLearning(distance=0.5)), 10_000)
+    np.testing.assert_allclose(run.learners.worth[:, kernels.DIVERGENCE], math.log(3))
 
 
 # --- known equilibria
