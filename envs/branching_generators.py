@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metamarl.envs.branching import REAL_RANDOM, REAL_STATE, Branch, ContinuousDrawError, Uniform
 from metamarl.envs.environment import Environment
-from metamarl.envs.object_parts import swap_generators
+from metamarl.envs.object_parts import KINDS, Kind, swap_generators
 
 
 class _Draws:
@@ -105,6 +105,7 @@ def _real_when_sampling(name: str, method: Callable[..., Any]) -> Callable[..., 
 
     def draw(self: Any, *args: Any, **options: Any) -> Any:
         if self.branch.real and name != "seed":
+            self.branch.asked += 1
             return getattr(self.branch.real[self.kind], name)(*args, **options)
         return method(self, *args, **options)
 
@@ -139,13 +140,22 @@ class BranchingRandom(random.Random):
     def random(self) -> Any:
         """A number in [0, 1), undecided."""
         if self.branch.real:
+            self.branch.asked += 1
             return self.branch.real[REAL_RANDOM].random()
         return Uniform(self.branch)
 
     def _randbelow(self, n: int) -> int:
         if self.branch.real:
+            self.branch.asked += 1
             return self.branch.real[REAL_RANDOM].randrange(n)
         return self.branch.index(n)
+
+    def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        """Continuous, and kept in pairs: the real generator's, or refused."""
+        if self.branch.real:
+            self.branch.asked += 1
+            return self.branch.real[REAL_RANDOM].gauss(mu, sigma)
+        raise ContinuousDrawError("'gauss', which is continuous")
 
     def getrandbits(self, k: int) -> int:
         """One of 2ᵏ numbers."""
@@ -158,14 +168,14 @@ class BranchingRandom(random.Random):
         return self
 
 
-KINDS = (np.random.Generator, REAL_STATE)
+NUMPY_KINDS = (np.random.Generator, REAL_STATE)
 
 
 def bound_classes(branch: Branch) -> tuple[type, type, type]:
     """Generator, RandomState and Random that ask `branch`, whatever seed they are made with."""
     numpy_classes = [
         type(kind.__name__, (_Draws, kind), {**_methods(kind), "branch": branch, "kind": kind})
-        for kind in KINDS
+        for kind in NUMPY_KINDS
     ]
     python = type("Random", (BranchingRandom,), {"branch": branch})
     return (*numpy_classes, python)  # type: ignore[return-value]
@@ -200,13 +210,20 @@ class Patch:
         return self._python() if isinstance(real, REAL_RANDOM) else self._generator()
 
 
+KINDS[Patch] = Kind.CONSTANT
+
+
 class Controlled(Environment):
-    """An environment whose chance asks `branch`: what it had, and what it makes later."""
+    """An environment whose chance asks `branch`: what it had, and what it makes later.
+
+    `made_at_random` says whether numbers were drawn while it was made.
+    """
 
     def __init__(self, make: Callable[[], Any], seed: int, branch: Branch) -> None:
         self._patch = Patch(branch)
         with self._patch:
             env = make()
+        self.made_at_random = branch.asked > 0
         super().__init__(env, seed)
         swap_generators(self, self._patch.stand_in)
 

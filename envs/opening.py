@@ -111,6 +111,9 @@ def open_environment(request: Request) -> Iterator[Opened]:
         opened = Opened(
             request=request, view=view, branch=branch, copies=None, state=state, key=key
         )
+        if view.made_at_random:
+            words = "numbers are drawn while the environment is made: this is one of many"
+            opened.warnings.append(words)
         opened.global_generators = uses_global_generators(view, branch, request.seed)
         if not opened.global_generators:
             _find_copies(opened)

@@ -56,9 +56,10 @@ if _TYPE_CHECKING:
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.enumeration import EnumerationInterrupted
+    from metamarl.envs.environment_family import environment_tasks
     from metamarl.envs.episodes import EpisodicEnvironment
     from metamarl.envs.pettingzoo import to_pettingzoo
-    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
+    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report, sight
     from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
@@ -100,9 +101,10 @@ _HOMES = {
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.enumeration": ["EnumerationInterrupted"],
+    "envs.environment_family": ["environment_tasks"],
     "envs.episodes": ["EpisodicEnvironment"],
     "envs.pettingzoo": ["to_pettingzoo"],
-    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
+    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report", "sight"],
     "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
@@ -146,6 +148,7 @@ __all__ = [
     "compare",
     "divergence",
     "earnings",
+    "environment_tasks",
     "estimate_gap",
     "evaluate",
     "find_potential",
@@ -160,6 +163,7 @@ __all__ = [
     "potential_value",
     "pure_equilibria",
     "register",
+    "sight",
     "similarity",
     "solve",
     "stage_payoffs",

@@ -66,6 +66,16 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # until the process ends
 
 
+def find_version() -> str:
+    """The version that is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("metamarl")
+    except PackageNotFoundError:  # a bare clone
+        return "(not installed)"
+
+
 def parse_pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:
     """`["rows=3", "slip=0.1,0"]` as `{"rows": 3, "slip": (0.1, 0)}`.
 
