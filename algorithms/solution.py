@@ -30,6 +30,7 @@ class Status(Enum):
     """How a solve ended; the value is the message."""
 
     CONVERGED = "The gap is at most 'tol'."
+    ESTIMATED = "The estimated gap, a lower bound, is with its interval at most 'tol'."
     MAX_ITERATIONS = "The gap is still above 'tol' after the largest number of iterations."
     STALLED = "The solver cannot lower the gap to 'tol': further iterations change nothing."
     NONFINITE = "The solver met infinite or undefined numbers; try a smaller step size."
@@ -180,7 +181,7 @@ def describe(game: MarkovGame) -> dict[str, Any]:
 class SolveError(RuntimeError):
     """A solve that did not converge; `solution` holds what it had."""
 
-    def __init__(self, solution: Solution) -> None:
+    def __init__(self, solution: Any) -> None:
         super().__init__(f"{solution.status.value} The gap is {solution.gap:.3g}.")
         self.solution = solution
 
@@ -188,6 +189,6 @@ class SolveError(RuntimeError):
 class SolveInterrupted(KeyboardInterrupt):
     """Ctrl-C during a solve; `solution` holds the best policy so far."""
 
-    def __init__(self, solution: Solution) -> None:
+    def __init__(self, solution: Any) -> None:
         super().__init__(solution.status.value)
         self.solution = solution

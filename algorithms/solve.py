@@ -1,7 +1,7 @@
 """The single loop around every solver: counting, measuring, recording, deciding when to stop."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,16 @@ from metamarl.algorithms.policy_gradient import (
 from metamarl.algorithms.regret_matching import RegretMatching, is_quicker
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.v_learning import VLearning
 from metamarl.algorithms.value_width import value_width
-from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
+from metamarl.envs.checks import check_choice, check_integer, check_kind, check_real, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.sampled_game import SampledGame
+
+if TYPE_CHECKING:
+    from metamarl.algorithms.episodic import EpisodicSolution
+    from metamarl.algorithms.observation_policy import ObservationPolicy
+    from metamarl.envs.episodes import EpisodicEnvironment
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
     solver.name: solver
@@ -34,11 +40,13 @@ SOLVERS: dict[str, type[AbstractSolver]] = {
         QAscent,
         PolicyGradient,
         NaturalPolicyGradient,
+        VLearning,
     )
 }
 FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` exact
 
 
+@overload
 def solve(
     game: MarkovGame,
     solver: str | AbstractSolver = "auto",
@@ -48,11 +56,33 @@ def solve(
     seed: int = 0,
     throw: bool = True,
     progress: bool = False,
-) -> Solution:
+) -> Solution: ...
+@overload
+def solve(
+    game: "EpisodicEnvironment",
+    solver: str | AbstractSolver = "auto",
+    init: "ObservationPolicy | None" = None,
+    tol: float = 1e-3,
+    max_iterations: int | None = None,
+    seed: int = 0,
+    throw: bool = True,
+    progress: bool = False,
+) -> "EpisodicSolution": ...
+def solve(
+    game: Any,
+    solver: str | AbstractSolver = "auto",
+    init: Any = None,
+    tol: float = 1e-3,
+    max_iterations: int | None = None,
+    seed: int = 0,
+    throw: bool = True,
+    progress: bool = False,
+) -> Any:
     """Solve one Markov game, with a certified distance from equilibrium.
 
     Args:
-        game: the game.
+        game: the game; or an `EpisodicEnvironment`, in which "v-learning" plays ("auto" too), from
+            an `ObservationPolicy`, with an `EpisodicSolution`.
         solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact" where that
             can be (zero-sum, one-player and turn-based games, the last with a horizon or without
             cycles), but "regret-matching" where zero-sum games have so many actions that it reaches
@@ -62,7 +92,7 @@ def solve(
         init: policy to start from; uniform if left out. "exact" does not need one.
         tol: gap to reach, in units of the game's rewards.
         max_iterations: where to give up; the solver's own limit if left out.
-        seed: for solvers that draw numbers (none of the present ones does).
+        seed: for solvers that draw numbers ("v-learning").
         throw: raise `SolveError` if the gap does not reach `tol`, `SolveInterrupted` (a
             KeyboardInterrupt) on Ctrl-C; both carry the solution. False: return it.
         progress: show iterations and gap on a terminal.
@@ -75,20 +105,24 @@ def solve(
         SolveError: see `throw`.
     """
     began = time.perf_counter()
-    if not isinstance(game, MarkovGame):
-        raise TypeError(complaint("game", "solve", "a MarkovGame", game))
+    playing = None if isinstance(game, MarkovGame) else _environment(game)
     tol = check_real(tol, "tol", "solve", above=0.0)
     options = find_solver(solver, game, tol=tol)
     limit = options.max_iterations
     if max_iterations is not None:
         limit = check_integer(max_iterations, "max_iterations", "solve")
-    check_integer(seed, "seed", "solve", 0)
+    seed = check_integer(seed, "seed", "solve", 0)
+    if playing is not None:
+        from metamarl.algorithms.episodic import solve_by_playing
+
+        return solve_by_playing(playing, options, init, tol, limit, seed, throw=throw)
     if init is not None and not isinstance(init, JointPolicy):
         raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
     init = init or JointPolicy.uniform(game)
     first = init.flat(game, "solve")
     run = options.start(game, first)
     run.wanted = tol
+    run.seed(seed)
     judge = Evaluator(game, FINE * tol)
     joint = run.concept != "nash"
     if joint:
@@ -147,9 +181,17 @@ def solve(
     return solution
 
 
+def _environment(game: Any) -> "EpisodicEnvironment":
+    from metamarl.envs.episodes import EpisodicEnvironment  # PettingZoo takes its time
+
+    check_kind(game, EpisodicEnvironment, "game", "solve", "a MarkovGame")
+    assert isinstance(game, EpisodicEnvironment)
+    return game
+
+
 def find_solver(
     solver: str | AbstractSolver,
-    game: MarkovGame | None = None,
+    game: Any = None,
     where: str = "solve",
     tol: float = 0.0,
 ) -> AbstractSolver:
@@ -162,6 +204,8 @@ def find_solver(
     check_choice(solver, "solver", where, ["auto", *SOLVERS])
     if solver != "auto":
         return SOLVERS[solver]()
+    if game is not None and not isinstance(game, MarkovGame):
+        return VLearning()
     if game is not None and not is_exactly_solvable(game):
         return QAscent() if game.kind == "potential" else OptimisticMirrorDescent()
     if game is not None and game.kind == "zero-sum" and is_quicker(game, tol):

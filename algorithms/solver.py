@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ class AbstractRun(ABC):
     concept: str = "nash"
     """What `policy` is measured against: "nash"; or "cce", "ce", for which it is a flat joint
     policy."""
+
+    def seed(self, seed: int) -> None:  # noqa: B027
+        """Seed what the run draws, if it draws anything; called once, before it begins."""
 
     @abstractmethod
     def advance(self, iterations: int) -> int:
@@ -50,6 +53,10 @@ class AbstractSolver(ABC):
 
     settles: ClassVar[bool] = False
     """True for a solver that goes on to rounding error, whatever the tolerance."""
+    unit: ClassVar[str] = "iterations"
+    """What is counted."""
+    model_free: ClassVar[bool] = False
+    """True for a solver that only plays the game: what starts it should not read the model."""
 
     @abstractmethod
     def start(self, game: MarkovGame, initial: NDArray[np.float64]) -> AbstractRun:
@@ -57,3 +64,11 @@ class AbstractSolver(ABC):
 
         Raises ValueError for a game that is not for this solver.
         """
+
+    def expecting(self, distance: float) -> Self:  # noqa: ARG002
+        """Return the options for a start whose distance from the solution the past suggests.
+
+        Args:
+            distance: mean KL divergence of past solutions from their starts, in parts of log A.
+        """
+        return self

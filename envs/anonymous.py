@@ -143,13 +143,13 @@ class AnonymousGame(MarkovGame):
 
     def expanded(self) -> MarkovGame:
         """The same game with its joint actions one by one."""
-        table, potential = self.table, None  # the table first: it says where memory is too small
+        table = self.table  # it says where memory is too small
+        potential: NDArray[np.float64] | None = None
         if self._potential is not None:
-            potential = np.zeros(self._reward.shape[:2])
-            potential[:, self.joined.T] = self._potential.reshape(
-                len(potential), *self.joined.T.shape
-            )
-            potential = potential[:, self.joint_counts()].ravel()
+            by_counts = np.zeros(self._reward.shape[:2])
+            rows = self._potential.reshape(len(by_counts), *self.joined.T.shape)
+            by_counts[:, self.joined.T] = rows
+            potential = by_counts[:, self.joint_counts()].ravel()
         return MarkovGame.from_table(
             table, self.initial, self.horizon, self.discount, name=self.name,
             states=self.states, actions=self.actions, potential=potential,
@@ -201,7 +201,7 @@ class AnonymousGame(MarkovGame):
             )
             rows = phi[:, self.joined.T].ravel()
             if self.horizon is None and self.discount == 1.0:
-                check_end(self.aggregate.table, rows)
+                check_end(self.compact, rows)
             return "potential", rows
         paid = (self._reward * self.vectors).sum(-1)
         if self.n_players == 2 and np.abs(paid).max() <= 1e-12 * largest:

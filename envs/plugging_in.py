@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 from metamarl.envs.environment import WHERE
+from metamarl.envs.episodes import MOST_STEPS, EpisodicEnvironment
 from metamarl.envs.exact_model import build_exact
 from metamarl.envs.exploring import NotExactError
 from metamarl.envs.opening import Opened, Request, describe, describe_players, open_environment
@@ -34,7 +35,7 @@ def from_pettingzoo(
     samples: int = 100,
     seed: int = 0,
     progress: bool = False,
-) -> PettingZooGame:
+) -> Any:
     """A Markov game from a PettingZoo environment, parallel or turn by turn.
 
     Mode "exact" plays every joint action in every state that can be reached, with every outcome of
@@ -50,7 +51,9 @@ def from_pettingzoo(
 
     Args:
         make: makes the environment, alike every time: `lambda: MyEnv(slip=0.1)`.
-        mode: "exact", or "auto", which takes the most exact mode that is possible.
+        mode: "exact"; "auto", which takes the most exact mode that is possible; or "trajectories",
+            which returns an `EpisodicEnvironment`, to be learned in by playing (of the parameters
+            below, `discount` and `horizon` count).
         state: `state(env)`, numbers, arrays or tuples that say all that matters for what comes;
             else all attributes of the environment, but for `ignore` and the usual bookkeeping. With
             a discount and without a horizon, a parallel environment's `state()`, if it has one:
@@ -71,6 +74,9 @@ def from_pettingzoo(
         seed: for `reset`, and for all that is tested at random.
         progress: show counts on a terminal.
 
+    Returns:
+        A `PettingZooGame`, or for "trajectories" an `EpisodicEnvironment`.
+
     Raises:
         TypeError, ValueError: a bad parameter, no PettingZoo environment, or one that the mode does
             not fit; the message says why, and what would.
@@ -81,6 +87,9 @@ def from_pettingzoo(
         simultaneous=simultaneous, horizon=horizon, discount=discount, ignore=ignore,
         max_states=max_states, samples=samples, seed=seed, progress=progress,
     )  # fmt: skip
+    if request.mode == "trajectories":
+        most = MOST_STEPS if request.horizon is None else request.horizon
+        return EpisodicEnvironment(request.make, discount=request.discount, max_steps=most)
     with open_environment(request) as opened:
         chosen = "exact" if request.mode == "auto" else request.mode
         try:
@@ -120,7 +129,7 @@ def check_request(**given: Any) -> Request:
     if not callable(request.make):
         must = "a function that makes a PettingZoo environment, such as lambda: MyEnv(slip=0.1)"
         raise TypeError(complaint("make", WHERE, must, request.make))
-    check_choice(request.mode, "mode", WHERE, ["auto", *MODES])
+    check_choice(request.mode, "mode", WHERE, ["auto", *MODES, "trajectories"])
     for name in ("state", "restore", "model"):
         function = getattr(request, name)
         if function is not None and not callable(function):

@@ -15,10 +15,12 @@ if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic
 
 if _TYPE_CHECKING:
     from metamarl.algorithms.correlated import CorrelatedPolicy
+    from metamarl.algorithms.episodic import EpisodicSolution
     from metamarl.algorithms.evaluation import best_response, cce_gap, ce_gap, evaluate, nash_gap
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.gymnasium import to_gymnasium
     from metamarl.algorithms.loading import load
+    from metamarl.algorithms.observation_policy import ObservationPolicy
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.playing import Player
     from metamarl.algorithms.policy import JointPolicy
@@ -31,6 +33,7 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.refinement import refine
     from metamarl.algorithms.regret_matching import RegretMatching
     from metamarl.algorithms.response import response_game
+    from metamarl.algorithms.rollouts import GapEstimate, earnings, estimate_gap
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
     from metamarl.algorithms.stage_equilibria import (
@@ -40,6 +43,7 @@ if _TYPE_CHECKING:
         stage_payoffs,
         two_player_equilibria,
     )
+    from metamarl.algorithms.v_learning import VLearning
     from metamarl.bounds import Bound, convergence_bound
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
@@ -56,6 +60,7 @@ if _TYPE_CHECKING:
     from metamarl.envs.counts import count_vectors
     from metamarl.envs.enumeration import EnumerationInterrupted
     from metamarl.envs.environment_family import environment_tasks
+    from metamarl.envs.episodes import EpisodicEnvironment
     from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report, sight
@@ -83,10 +88,12 @@ if _TYPE_CHECKING:
 
 _HOMES = {
     "algorithms.correlated": ["CorrelatedPolicy"],
+    "algorithms.episodic": ["EpisodicSolution"],
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
     "algorithms.gymnasium": ["to_gymnasium"],
     "algorithms.loading": ["load"],
+    "algorithms.observation_policy": ["ObservationPolicy"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.playing": ["Player"],
     "algorithms.policy": ["JointPolicy"],
@@ -99,6 +106,7 @@ _HOMES = {
     "algorithms.refinement": ["refine"],
     "algorithms.regret_matching": ["RegretMatching"],
     "algorithms.response": ["response_game"],
+    "algorithms.rollouts": ["GapEstimate", "earnings", "estimate_gap"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -108,6 +116,7 @@ _HOMES = {
         "stage_payoffs",
         "two_player_equilibria",
     ],
+    "algorithms.v_learning": ["VLearning"],
     "bounds": ["Bound", "convergence_bound"],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
@@ -124,6 +133,7 @@ _HOMES = {
     "envs.counts": ["count_vectors"],
     "envs.enumeration": ["EnumerationInterrupted"],
     "envs.environment_family": ["environment_tasks"],
+    "envs.episodes": ["EpisodicEnvironment"],
     "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.plug_in": ["PettingZooGame", "PlugIn", "Report", "sight"],
@@ -157,7 +167,10 @@ __all__ = [
     "Comparison",
     "CorrelatedPolicy",
     "EnumerationInterrupted",
+    "EpisodicEnvironment",
+    "EpisodicSolution",
     "Exact",
+    "GapEstimate",
     "JointPolicy",
     "Last",
     "MarkovGame",
@@ -165,6 +178,7 @@ __all__ = [
     "NaiveTransfer",
     "NaturalPolicyGradient",
     "NoTransfer",
+    "ObservationPolicy",
     "OptimisticMirrorDescent",
     "Oracle",
     "OracleTransfer",
@@ -191,6 +205,7 @@ __all__ = [
     "TierDiagnosis",
     "TieredRun",
     "Tiers",
+    "VLearning",
     "best_response",
     "cce_gap",
     "cce_range",
@@ -202,7 +217,9 @@ __all__ = [
     "count_vectors",
     "diagnose_tiers",
     "divergence",
+    "earnings",
     "environment_tasks",
+    "estimate_gap",
     "evaluate",
     "find_potential",
     "from_openspiel",

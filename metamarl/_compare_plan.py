@@ -174,6 +174,7 @@ def _elsewhere(comparison: Comparison) -> Iterator[str]:
 
 def outcome(comparison: Comparison) -> Iterator[str]:
     """What came out, in one sentence per arm; and what to be careful about."""
+    unit = comparison.unit
     over = f"over {len({seed for seed, _ in comparison.common()})} seeds"
     if not comparison.common():
         others = " and ".join(f"'{arm}'" for arm in comparison.arms[1:])
@@ -185,9 +186,9 @@ def outcome(comparison: Comparison) -> Iterator[str]:
         ratio, low, high, word = speedup.mean, speedup.low, speedup.high, "fewer"
         if ratio < 1.0:
             ratio, low, high, word = 1 / ratio, 1 / high, 1 / low, "more"
-        much = f"{_number(ratio)} times {word} iterations than from scratch"
+        much = f"{_number(ratio)} times {word} {unit} than from scratch"
         if ratio < 1.005:
-            much = "about as many iterations as from scratch"
+            much = f"about as many {unit} as from scratch"
         interval = ""
         if not math.isnan(low):
             interval = f" (95 % interval {_number(low)} to {_number(high)}, {over})"
@@ -201,7 +202,7 @@ def outcome(comparison: Comparison) -> Iterator[str]:
     if failed:
         yield (
             f"{failed} of {len(comparison.rows)} solves did not reach the gap "
-            f"{comparison.config['tol']:g}; they count with the iterations they had."
+            f"{comparison.config['tol']:g}; they count with the {unit} they had."
         )
 
 

@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from joblib import delayed
 
 from metamarl.algorithms.evaluation import effective_horizon
-from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.bounds import convergence_bound
@@ -18,6 +18,7 @@ from metamarl.envs.game import MarkovGame
 from metamarl.fingerprint import fingerprint
 from metamarl.keeping import Kept
 from metamarl.meta import MetaLearner
+from metamarl.playing import PlayingArm
 from metamarl.workers import Workers, distribute
 
 _READY: set[tuple[str, str, str]] = set()  # solvers, starts and kinds of games played here before
@@ -105,24 +106,31 @@ def _run_part(k: int, part: Part, terms: Terms) -> tuple[int, list[Row]]:
 
     Loading the kernels, once per process, is then not charged to the first game.
     """
-    kind = (repr(terms.solver), repr(part.meta), part.games[0].kind)
+    first = part.games[0]
+    modelled = isinstance(first, MarkovGame)
+    kind = (repr(terms.solver), repr(part.meta), first.kind if modelled else "")
     if kind not in _READY:
         _READY.add(kind)
-        few = effective_horizon(part.games[0]) + 1
+        few = effective_horizon(first) + 1 if modelled else 1
         brief = Terms(terms.solver, terms.tol, min(few, terms.max_iterations or few))
-        list(_run_chain(Part(part.seed, [part.games[0]] * 2, part.meta), brief))
+        list(_run_chain(Part(part.seed, [first] * 2, part.meta), brief))
     return k, list(_run_chain(part, terms))
 
 
 def _run_chain(part: Part, terms: Terms) -> Iterator[Row]:
     """One arm through its games, task by task."""
-    meta, past = part.meta, list[JointPolicy]()
+    meta, past = part.meta, list[Any]()
+    playing = PlayingArm(meta, terms.solver, part.seed) if terms.solver.model_free else None
     for k, game in enumerate(part.games, part.first):
         began = time.perf_counter()
-        solution = meta.solve(game, past, terms.solver, terms.tol, terms.max_iterations)
+        if playing is None:
+            solution = meta.solve(game, past, terms.solver, terms.tol, terms.max_iterations)
+        else:
+            solution = playing.solve(game, past, k, terms.tol, terms.max_iterations)
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        zero_sum = game.kind == "zero-sum"
+        modelled = isinstance(game, MarkovGame)
+        zero_sum = modelled and game.kind == "zero-sum"
         past.append(solution.policy)
         row = {
             "seed": part.seed,
@@ -134,8 +142,8 @@ def _run_chain(part: Part, terms: Terms) -> Iterator[Row]:
             "value": float(solution.value[0] if zero_sum else solution.value.mean()),
             "converged": solution.converged,
             "trace": solution.trace,
-            "bound": convergence_bound(game, solution),
+            "bound": convergence_bound(game, solution) if modelled else None,
         }
-        if meta.learns and len(past) == len(part.games):
+        if meta.learns and len(past) == len(part.games) and modelled:
             row["similarity"] = similarity(part.games, past)
         yield row

@@ -41,8 +41,14 @@ def compare(
     Every arm goes through a sequence in order; a meta-learner sees the solutions its own arm has
     found so far. The arm "none", which starts every game from the uniform policy, is always there.
 
+    A solver that only plays the games ("v-learning") counts episodes. Then no start reads a model
+    (but those of "oracle", which is a limit), and the solver is told the mean distance of an arm's
+    past solutions from its starts (`AbstractSolver.expecting`): a learned start with a learned step
+    size. The gap at which a game counts as solved is the exact one all the same: the grade.
+
     Args:
-        tasks: related games (`metamarl.tasks`), or several sequences of them by their seed.
+        tasks: related games (`metamarl.tasks`), or several sequences of them by their seed; or
+            `EpisodicEnvironment` objects, in which "v-learning" plays.
         meta: "none", "last", "average", "robust", "select", "oracle", or a `MetaLearner`; or a
             list of them.
         solver: a solver's name or options; the same for all arms.
@@ -67,13 +73,15 @@ def compare(
     several = isinstance(meta, Sequence) and not isinstance(meta, str)
     names: Any = meta if several else [meta]
     found = [find_meta(name) for name in names]
+    tol = check_real(tol, "tol", "compare", above=0.0)
+    options = find_solver(solver, next(iter(sequences.values()))[0], "compare", tol)
+    if options.model_free:
+        found = [learner.without_model() for learner in found]
     scratch = find_meta(BASELINE)
     arms = {learner.label: learner for learner in (scratch, *found)}
     labels = {learner.label for learner in found}
     if not found or len(labels) < len(found) or arms[BASELINE] != scratch:
         raise ValueError(complaint("meta", "compare", "one or more different learners", meta))
-    tol = check_real(tol, "tol", "compare", above=0.0)
-    options = find_solver(solver, next(iter(sequences.values()))[0], "compare", tol)
     if max_iterations is not None:
         max_iterations = check_integer(max_iterations, "max_iterations", "compare")
     workers = Workers(n_jobs, backend, scheduler)
@@ -100,6 +108,7 @@ def compare(
         "tasks": {str(s): {"n": len(g), "first": repr(g[0])} for s, g in sequences.items()},
         "meta": {label: {"name": arm.name, **asdict(arm)} for label, arm in arms.items()},
         "solver": {"name": options.name, **asdict(options)},
+        "unit": options.unit,
         "tol": tol,
         "max_iterations": max_iterations,
     }
@@ -131,22 +140,38 @@ def _check_tasks(tasks: Any, seed: int) -> Sequences:
     )
     for key, games in sequences.items():
         fine = isinstance(key, Integral) and isinstance(games, Sequence)
-        if not fine or not all(isinstance(g, MarkovGame) for g in games):
+        kind: type = MarkovGame
+        if fine and games and not isinstance(games[0], MarkovGame):
+            from metamarl.envs.episodes import EpisodicEnvironment  # PettingZoo takes its time
+
+            kind = EpisodicEnvironment
+        if not fine or not all(isinstance(g, kind) for g in games):
             raise TypeError(complaint("tasks", "compare", must, tasks))
         if not games:
             raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
         for k, game in enumerate(games):
-            alike = (
-                game.n_states == games[0].n_states
-                and game.n_actions == games[0].n_actions
-                and game.horizon == games[0].horizon
-                and game.discount == games[0].discount
-                and all(map(np.array_equal, game.legal, games[0].legal))
-            )
-            if not alike:
+            if not _alike(game, games[0]):
                 must = "games of the same shape, clock and legal actions"
                 got = said(f"{game!r} as task {k} after {games[0]!r}")
                 raise ValueError(complaint("tasks", "compare", must, got))
     if not sequences:
         raise ValueError(complaint("tasks", "compare", "at least one game", tasks))
     return {int(key): games for key, games in sequences.items()}
+
+
+def _alike(game: Any, first: Any) -> bool:
+    """Whether a game has the shape and the clock of the first one."""
+    if not isinstance(game, MarkovGame):
+        return bool(
+            game.agents == first.agents
+            and game.n_actions == first.n_actions
+            and game.timed == first.timed
+            and game.discount == first.discount
+        )
+    return bool(
+        game.n_states == first.n_states
+        and game.n_actions == first.n_actions
+        and game.horizon == first.horizon
+        and game.discount == first.discount
+        and all(map(np.array_equal, game.legal, first.legal))
+    )

@@ -48,6 +48,11 @@ class Comparison:
     interrupted: bool = False
     """True after Ctrl-C: `rows` holds what was finished."""
 
+    @property
+    def unit(self) -> str:
+        """What the solver counts: "iterations", or "episodes"."""
+        return str(self.config.get("unit", "iterations"))
+
     def __repr__(self) -> str:
         arms, stopped = ", ".join(self.arms), ", interrupted" if self.interrupted else ""
         speedup = "" if math.isnan(self.speedup) else f", speed-up {self.speedup:.2f}"
@@ -124,7 +129,8 @@ class Comparison:
         `seconds` are summed over the solves, whichever worker did them: with several workers they
         are more than went by. "-" stands where there is nothing to compare.
         """
-        head = ["start", "iterations per task", "speed-up", "tasks slower", "converged", "seconds"]
+        head = ["start", f"{self.unit} per task"]
+        head += ["speed-up", "tasks slower", "converged", "seconds"]
         lines = [head]
         for row in self.summary():
             first = row["arm"] == BASELINE

@@ -11,17 +11,19 @@ $$\tilde π^k_{h}(s) = (1-α) \frac{1}{k-1} \sum_{j<k} π^j_h(s) + α \frac{1}{A
 How much is α? Too little hurts when tasks differ, too much throws away what was learned.
 `Robust` reads α off the game at hand, one per (step, state), from an exact certificate: how much
 smaller the gap of the mean policy is there than that of the uniform one. Unrelated tasks give a
-ratio near 1 and a start close to uniform, which costs no more than log 1/α in divergence.
+ratio near 1 and a start close to uniform, which costs no more than log 1/α in divergence. Where the
+game can only be played, no certificate can be had; α then is what would have predicted every past
+solution best from the other ones.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from metamarl._mixtures import Flat, interpolation, mean, mixture
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import is_exactly_solvable
 from metamarl.algorithms.policy import JointPolicy
@@ -33,7 +35,7 @@ from metamarl.algorithms.policy_gradient import (
 from metamarl.algorithms.solution import Solution, SolveError
 from metamarl.algorithms.solve import solve
 from metamarl.algorithms.solver import AbstractSolver
-from metamarl.envs.checks import check_real, complaint
+from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.racing import ascend
 
@@ -55,6 +57,13 @@ class MetaLearner(ABC):
         changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
         options = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed)
         return f"{self.name}({options})" if options else self.name
+
+    def without_model(self) -> "MetaLearner":
+        """What stands in for this learner where games can only be played, and their model not read.
+
+        Itself, for learners that look at past solutions alone.
+        """
+        return self
 
     @abstractmethod
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
@@ -104,7 +113,7 @@ class Last(_Smoothed):
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Mix the last solution; None without one."""
-        return _mixture(game, past[-1:], self.smoothing) if past else None
+        return mixture(game, past[-1:], self.smoothing) if past else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +127,7 @@ class Average(_Smoothed):
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Mix the mean solution; None without one."""
-        return _mixture(game, past, self.smoothing) if past else None
+        return mixture(game, past, self.smoothing) if past else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +145,12 @@ class Robust(MetaLearner):
     with the highest potential, if that is nearly an equilibrium of the game at hand; where there is
     reason for doubt it runs from scratch too and keeps the higher potential, all iterations counted
     (see `metamarl.racing`).
+
+    With `certificate="past"` no model is read: α, one for all slots, maximises the likelihood
+    $\prod_j \prod_a ((1-α) \bar π^{-j}(a) + α/A)^{π^j(a)}$ of every past solution under the mean of
+    the others (deleted interpolation, Jelinek & Mercer 1980). Past solutions that have nothing in
+    common give α = 1; a game that is unlike all of them cannot be noticed beforehand.
+    `benchmarks/episodes.py` measures what that saves.
     """
 
     name: ClassVar[str] = "robust"
@@ -144,6 +159,9 @@ class Robust(MetaLearner):
     """c: larger values stay closer to uniform."""
     least: float = 0.01
     """Smallest part of the uniform policy."""
+    certificate: str = "exact"
+    """What α is read off: "exact", gaps on the game at hand; or "past", the past solutions. With
+    solvers that only play the games, `compare` takes the latter."""
 
     def solve(
         self,
@@ -164,16 +182,23 @@ class Robust(MetaLearner):
         return ascend(game, past, solver, meter, tol, limit, part)
 
     def __post_init__(self) -> None:
+        check_choice(self.certificate, "certificate", "Robust", ["exact", "past"])
         check_real(self.caution, "caution", "Robust", 0.0)
         check_real(self.least, "least", "Robust", 0.0, 1.0)
+
+    def without_model(self) -> "Robust":
+        """With α from the past solutions."""
+        return replace(self, certificate="past")
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Mix the mean solution node by node; None without one."""
         if not past:
             return None
+        if self.certificate == "past":
+            return mixture(game, past, max(self.least, interpolation(game, past)))
         judge = Evaluator(game)
-        mean = _mean(game, past)
-        learned = judge.node_gaps(mean)
+        middle = mean(Flat(game), past)
+        learned = judge.node_gaps(middle)
         uniform = judge.node_gaps(JointPolicy.uniform(game).flat(game))
         trifle = 1e-12 * max(1.0, float(uniform.max()))
         ratio = (learned + trifle) / (uniform + trifle)
@@ -182,7 +207,9 @@ class Robust(MetaLearner):
         owner = np.concatenate(
             [np.repeat(np.arange(len(part)), np.diff(s)) for s in game.nodes.slots]
         )
-        return JointPolicy.from_flat(game, _mix(game, mean, part[owner]))
+        part = part[owner]
+        mixed = (1.0 - part) * middle + part * JointPolicy.uniform(game).flat(game)
+        return JointPolicy.from_flat(game, mixed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,21 +235,4 @@ class Oracle(_Smoothed):
             solution = solve(game, "exact")
         except SolveError as error:  # large rewards: rounding error alone may be above 'tol'
             solution = error.solution
-        return _mixture(game, [solution.policy], self.smoothing)
-
-
-def _mean(game: MarkovGame, past: Sequence[JointPolicy]) -> NDArray[np.float64]:
-    total = past[0].flat(game, "MetaLearner").copy()
-    for policy in past[1:]:
-        total += policy.flat(game, "MetaLearner")
-    return total / len(past)
-
-
-def _mix(
-    game: MarkovGame, flat: NDArray[np.float64], part: NDArray[np.float64] | float
-) -> NDArray[np.float64]:
-    return (1.0 - part) * flat + part * JointPolicy.uniform(game).flat(game)
-
-
-def _mixture(game: MarkovGame, past: Sequence[JointPolicy], part: float) -> JointPolicy:
-    return JointPolicy.from_flat(game, _mix(game, _mean(game, past), part))
+        return mixture(game, [solution.policy], self.smoothing)

@@ -153,7 +153,7 @@ def _draw_gaps(axes: Axes, comparison: "Comparison") -> None:
         axes.annotate("smaller gaps are drawn here", (0, FLOOR * tol), (6, 4), **AT_HEIGHT)
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
-    axes.set_xlabel("iterations", **WORDS)
+    axes.set_xlabel(comparison.unit, **WORDS)
     axes.set_ylabel("gap to equilibrium (in units of reward)", **WORDS)
     more = " (median, middle 80 % of the solves)" * several
     axes.set_title(f"Smallest gap so far{more}", loc="left", **WORDS)
@@ -208,7 +208,7 @@ def _draw_speedups(axes: Axes, comparison: "Comparison") -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     plain_ticks(axes.yaxis, "×")
     axes.set_xlabel("task, in order", **WORDS)
-    axes.set_ylabel("speed-up (times fewer iterations)", **WORDS)
+    axes.set_ylabel(f"speed-up (times fewer {comparison.unit})", **WORDS)
     seeds = len({row["seed"] for row in comparison.rows})
     more = f" (mean of {seeds} seeds, 95 % interval)" if seeds > 1 else ""
     axes.set_title(f"Speed-up task by task{more}", loc="left", **WORDS)

@@ -19,7 +19,7 @@ import numpy as np
 from metamarl.algorithms.composition import compose
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.policy import JointPolicy
-from metamarl.envs.checks import check_real
+from metamarl.envs.checks import check_real, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.meta import MetaLearner
 
@@ -47,6 +47,11 @@ class Select(MetaLearner):
     def __post_init__(self) -> None:
         check_real(self.caution, "caution", "Select", 0.0)
         check_real(self.least, "least", "Select", 0.0, 1.0)
+
+    def without_model(self) -> MetaLearner:
+        """Raise ValueError: what past solutions are worth is read off the game's model."""
+        must = "a learner other than 'select' for solvers that only play the games"
+        raise ValueError(complaint("meta", "compare", must, self.label))
 
     def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
         """Compose the past solutions and mix them node by node; None without one."""

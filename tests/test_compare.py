@@ -17,7 +17,7 @@ from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 import metamarl as mm
-from metamarl import comparing
+from metamarl import arms, comparing, workers
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.solution import Status, Trace
 from metamarl.algorithms.solve import solve
@@ -144,9 +144,9 @@ def test_no_more_workers_than_there_is_work_for(monkeypatch, wanted, most):
             asked.append(n_jobs)
             super().__init__(n_jobs=1, **options)
 
-    monkeypatch.setattr(comparing, "Parallel", Sequential)
-    monkeypatch.setattr(comparing, "cpu_count", lambda: 1)
-    monkeypatch.setattr(comparing, "effective_n_jobs", lambda n: 2 if n < 0 else n)
+    monkeypatch.setattr(workers, "Parallel", Sequential)
+    monkeypatch.setattr(workers, "cpu_count", lambda: 1)
+    monkeypatch.setattr(workers, "effective_n_jobs", lambda n: 2 if n < 0 else n)
     assert len(compared(family(n=8), "last", n_jobs=wanted).rows) == 16
     compared(family(n=1), "last", n_jobs=wanted)  # two parts of work
     assert asked == [most, 2]
@@ -161,11 +161,11 @@ def test_workers_play_a_little_before_they_are_timed(monkeypatch):
         return solve_as_usual(*args)
 
     monkeypatch.setattr(MetaLearner, "solve", counted)
-    monkeypatch.setattr(comparing, "_READY", set())
+    monkeypatch.setattr(arms, "_READY", set())
     games = family(n=2)
     learner, options = mm.Average(), OptimisticMirrorDescent()
     for expected in ([4, 4, None, None], [None, None]):  # the games take 3 steps
-        rows = comparing._whole(0, games, learner, options, TOL, None, 0)
+        _, rows = arms._run_part(0, arms.Part(0, games, learner), arms.Terms(options, TOL, None))
         assert limits == expected
         assert [row["task"] for row in rows] == [0, 1]
         limits.clear()

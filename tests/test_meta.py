@@ -296,3 +296,62 @@ def test_robust_never_hurts(study, spread):
     assert speedup > 0.95
     assert min(singles.values()) >= 0.75
     assert all(ratio == 1.0 for (_, task), ratio in singles.items() if task == 0)
+
+
+# --- starts for games that can only be played
+
+
+def test_past_solutions_say_how_much_to_smooth():
+    game = MarkovGame(**random_game("steps", (4, 4), zero_sum=True, masked=False))
+    learner = Robust(certificate="past")
+    assert Robust().without_model() == learner.without_model() == learner
+    assert Average().without_model() == Average()
+    uniform = list(JointPolicy.uniform(game))
+    rng = np.random.default_rng(0)
+
+    def pure():
+        return JointPolicy([np.eye(4)[rng.integers(4, size=array.shape[:2])] for array in uniform])
+
+    one = pure()
+    assert_same(learner.start(game, [one]), mixture(game, [one], 0.1), game)
+    alike = [one] * 3
+    assert_same(learner.start(game, alike), mixture(game, alike, 0.01), game)
+    unlike = [pure() for _ in range(6)]
+    start = learner.start(game, unlike).flat(game)
+    assert np.abs(start - 0.25).max() < 0.08  # what differs at random predicts nothing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_smoothing_is_the_likeliest(kind):
+    arguments, game = duel(kind, 3)
+    common, *own = policies(arguments, 5)
+    past = [JointPolicy([0.7 * a + 0.3 * b for a, b in zip(common, p, strict=True)]) for p in own]
+    learner = Robust(certificate="past", least=0.0)
+    start = learner.start(game, past).flat(game)
+    mean, uniform = np.mean([p.flat(game) for p in past], 0), JointPolicy.uniform(game).flat(game)
+    far = np.argmax(np.abs(uniform - mean))
+    part = (start - mean)[far] / (uniform - mean)[far]
+
+    def likelihood(part):
+        total = 0.0
+        for j, policy in enumerate(past):
+            others = np.mean([p.flat(game) for k, p in enumerate(past) if k != j], 0)
+            total += policy.flat(game) @ np.log((1 - part) * others + part * uniform)
+        return total
+
+    assert 0.0 < part < 1.0
+    assert all(likelihood(part) >= likelihood(x) - 1e-4 for x in np.linspace(0.01, 1.0, 100))
+
+
+def test_no_model_is_read_with_certificates_from_the_past(monkeypatch):
+    monkeypatch.setattr("metamarl.meta.Evaluator", None)
+    arguments, game = duel()
+    assert Robust(certificate="past").start(game, policies(arguments, 3)) is not None
+    with pytest.raises(ValueError, match="one of exact, past"):
+        Robust(certificate="none")
+
+
+def test_one_action_needs_no_smoothing():
+    game = MarkovGame(**random_game("steps", (1, 1)))
+    past = [JointPolicy.uniform(game)] * 2
+    assert (Robust(certificate="past").start(game, past).flat(game) == 1.0).all()

@@ -23,7 +23,7 @@ from metamarl.envs import MarkovGame, make
 
 FAST = settings(deadline=None, max_examples=40, derandomize=True)
 SENTENCE = r"The '\S+' parameter of \w+ must be .+\. Got .+ instead\."
-ZERO_SUM = [name for name in SOLVERS if name not in ("q-ascent", "pg", "npg")]
+ZERO_SUM = ["exact", "omd"]  # what comes as close as wanted; the others have files of their own
 LEARNERS = {
     "omd": OptimisticMirrorDescent(),
     "omd, euclidean": OptimisticMirrorDescent(regularizer="euclidean"),
