@@ -62,9 +62,9 @@ if _TYPE_CHECKING:
     from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
-    from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.plugging import from_pettingzoo, inspect
     from metamarl.rolling_out import Rollouts, rollouts
 
 _HOMES = {
@@ -109,9 +109,9 @@ _HOMES = {
     "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
-    "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "plugging": ["from_pettingzoo", "inspect"],
     "rolling_out": ["Rollouts", "rollouts"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -128,8 +128,8 @@ __all__ = [
     "NaturalPolicyGradient",
     "OptimisticMirrorDescent",
     "Oracle",
-    "Player",
     "PettingZooGame",
+    "Player",
     "PlugIn",
     "PolicyGradient",
     "QAscent",
