@@ -13,7 +13,7 @@ import numpy as np
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.sampling import Sampler
-from metamarl.envs.checks import check_integer, complaint, said
+from metamarl.envs.checks import check_integer, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.plug_in import PettingZooGame, sight
 
@@ -145,20 +145,16 @@ class _Eyes:
         if len(states) > 1:
             reached = self._reached(player)
             states = tuple(state for state in states if state in reached)
-        if len(states) == 1:
+        if states:  # several only in a sampled game: they look, and go on, alike
             return states[0]
         mask = observation.get("action_mask") if isinstance(observation, Mapping) else None
         mask = info.get("action_mask") if mask is None else mask
         if mask is not None and not np.any(mask):
             return -1
-        if not states:
-            must = f"one that {agent!r} can have when it is to choose"
-            if any(len(found) > 1 for found in self._shows[player].values()):
-                must += "; call begin() at the start of every episode"
-            raise ValueError(complaint("observation", "act", must, observation))
-        got = said(f"one that it has in {len(states)} states")
-        must = f"told from the others by what {agent!r} has seen and done"
-        raise ValueError(complaint("observation", "act", must, got))
+        must = f"one that {agent!r} can have when it is to choose"
+        if any(len(found) > 1 for found in self._shows[player].values()):
+            must += "; call begin() at the start of every episode"
+        raise ValueError(complaint("observation", "act", must, observation))
 
     def acted(self, player: int, state: int, action: int) -> None:
         """Remember what was done."""

@@ -3,13 +3,14 @@
 Every state that draws lead to is kept, so that each of its joint actions can be drawn as often as
 wanted. Half of the draws are alike; the other half go where the value depends on them (`refine`).
 Rows in which no random number is drawn are known after one draw. What a player does not see is
-looked for in what was drawn, as in mode "exact".
+looked for in what was drawn (`alike_states`).
 """
 
 from typing import Any
 
 import numpy as np
 
+from metamarl.algorithms.alike_states import find_alike
 from metamarl.algorithms.refinement import refine
 from metamarl.envs.drawn_environment import DrawnEnvironment
 from metamarl.envs.draws import Draws, TooManyDrawnError
@@ -56,12 +57,12 @@ def build_sampled(opened: Opened) -> PettingZooGame:
 def _estimate(opened: Opened, simulator: DrawnEnvironment, draws: Draws) -> SampledPettingZooGame:
     request, view = opened.request, opened.view
     found = _explored(simulator, draws)
-    known = find_information(found, np.arange(len(found)))
+    known = find_information(found, find_alike(found, draws))
     if known.hidden is not None:
         player, one, other = known.hidden
         why = (
             f"the observation is not the state: {view.agents[player]!r} cannot tell states {one:,} "
-            f"and {other:,} apart when it has to choose (give a coarser 'state' if they are alike)"
+            f"and {other:,} apart when it has to choose, and they go on in different ways"
         )
         raise NotExactError(why, "trajectories")
     keys = (*(key[1] for key in found.keys), "end")

@@ -79,8 +79,8 @@ def rollouts(
         max_steps = check_integer(max_steps, "max_steps", WHERE)
     game = player.game
     made = _make(env, game)
+    view = Environment(made, seed)
     try:
-        view = Environment(made, seed)
         if len(view.agents) != game.n_players:
             must = f"the one of the game, with {game.n_players} agents"
             raise ValueError(complaint("env", WHERE, must, said(f"agents {list(view.agents)}")))
