@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from metamarl.algorithms.solve import solve
 from metamarl.algorithms.value_width import row_variances
 from metamarl.envs.checks import check_integer, check_kind, complaint
+from metamarl.envs.game import MarkovGame
 from metamarl.envs.sampled_game import SampledGame
 
 WHERE = "refine"
 EXPLORE = 0.1
 ROUNDS = 4
+ITERATIONS = 20_000  # of a solver in every round
 
 
-def refine(game: SampledGame, samples: int = 100, *, tol: float = 1e-3) -> SampledGame:
+def refine(game: SampledGame, samples: int = 100, *, tol: float = 1e-2) -> SampledGame:
     """A new estimate of a sampled game, from more draws, most of them where its value depends on.
 
     Args:
@@ -47,7 +49,8 @@ def refine(game: SampledGame, samples: int = 100, *, tol: float = 1e-3) -> Sampl
             return game
         goal = samples * int(uncertain.sum()) // ROUNDS
         scale = max(float(np.abs(game.table.reward).max()), 1e-9)
-        found = solve(game, tol=tol * scale, throw=False)
+        plain = MarkovGame.from_table(game.table, game.initial, game.horizon, game.discount)
+        found = solve(plain, tol=tol * scale, max_iterations=ITERATIONS, throw=False)
         variances = row_variances(game, found.correlated or found.policy, EXPLORE).max(0)
         game = _draw(game, _share_out(variances, game.counts, goal))
     return game

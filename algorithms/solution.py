@@ -105,7 +105,7 @@ class Solution:
     def act(self, agent: Hashable, observation: Any, info: Mapping[str, Any] | None = None) -> Any:
         """What `agent` does on seeing this: `self.player.act`.
 
-        Call `self.player.begin()` between episodes; another seed has `mm.Player(game, policy, seed)`.
+        Call `self.player.begin()` between episodes. For another seed make a `Player`.
         """
         return self.player.act(agent, observation, info)
 

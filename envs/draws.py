@@ -135,8 +135,12 @@ class Draws:
         return found
 
     def game(
-        self, horizon: int | None = None, discount: float = 1.0, **names: Any
-    ) -> "SampledGame":
+        self,
+        horizon: int | None = None,
+        discount: float = 1.0,
+        kind: type[SampledGame] = SampledGame,
+        **names: Any,
+    ) -> SampledGame:
         """The estimated game; `names` are the keyword options of `MarkovGame`.
 
         The end is its last state. Raises ValueError for rows that were never drawn.
@@ -165,6 +169,6 @@ class Draws:
             starts=np.stack([np.bincount(self.starts[k::2], minlength=S + 1) for k in range(2)]),
             certain=np.array([row.certain for row in rows] + [True]),
         )
-        game = SampledGame.of(drawn, horizon, discount, names)
-        game.draws, game.again = self, lambda: self.game(horizon, discount, **names)
+        game = kind.of(drawn, horizon, discount, names)
+        game.draws, game.again = self, lambda: self.game(horizon, discount, kind, **names)
         return game

@@ -110,7 +110,7 @@ def finish(
         name=opened.name,
         states=keys if request.state is not None else None,
     )
-    shows = _shows(found, classes, view.n_players)
+    shows = shows_of(found, classes, view.n_players)
     game.plug_in = PlugIn(
         make=request.make,
         seed=request.seed,
@@ -126,9 +126,10 @@ def finish(
     return game
 
 
-def _shows(
+def shows_of(
     found: Explored, classes: NDArray[np.int64], n_players: int
 ) -> tuple[dict[Hashable, tuple[int, ...]], ...]:
+    """For every player: in which classes of states it sees what, when it is to choose."""
     shows: list[dict[Hashable, set[int]]] = [{} for _ in range(n_players)]
     for s, movers in enumerate(found.movers):
         for i in movers:

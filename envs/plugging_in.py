@@ -91,14 +91,15 @@ def from_pettingzoo(
         most = MOST_STEPS if request.horizon is None else request.horizon
         return EpisodicEnvironment(request.make, discount=request.discount, max_steps=most)
     with open_environment(request) as opened:
-        chosen = "exact" if request.mode == "auto" else request.mode
-        try:
-            return MODES[chosen](opened)
-        except NotExactError as error:
-            if request.mode == "auto" and error.fitting in MODES:
-                why = f"not exact: {error}"
-                return MODES[error.fitting](opened).with_report(why=why)
-            raise ValueError(refusal(opened, error)) from error
+        chosen, why = "exact" if request.mode == "auto" else request.mode, ""
+        while True:
+            try:
+                game = MODES[chosen](opened)
+                return game.with_report(why=why) if why else game
+            except NotExactError as error:
+                if request.mode != "auto" or error.fitting not in MODES or error.fitting == chosen:
+                    raise ValueError(refusal(opened, error, chosen)) from error
+                chosen, why = error.fitting, f"not {chosen}: {error}"
 
 
 def inspect(make: Callable[[], Any], **options: Any) -> Report:
@@ -117,10 +118,11 @@ def inspect(make: Callable[[], Any], **options: Any) -> Report:
             )
 
 
-def refusal(opened: Opened, error: NotExactError) -> str:
-    """The sentence for an environment that has no exact table."""
+def refusal(opened: Opened, error: NotExactError, mode: str = "exact") -> str:
+    """The sentence for an environment that a mode does not fit."""
     fitting = f"mode '{error.fitting}' ({WORDS[error.fitting]})"
-    return f"'{opened.name}' cannot be had exactly: {error}. What fits: {fitting}."
+    how = "exactly" if mode == "exact" else f"in mode '{mode}'"
+    return f"'{opened.name}' cannot be had {how}: {error}. What fits: {fitting}."
 
 
 def check_request(**given: Any) -> Request:

@@ -68,6 +68,7 @@ if _TYPE_CHECKING:
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.plugging import from_pettingzoo, inspect
     from metamarl.rolling_out import Rollouts, rollouts
     from metamarl.sources import Select
     from metamarl.tier_agents import (
@@ -141,6 +142,7 @@ _HOMES = {
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "plugging": ["from_pettingzoo", "inspect"],
     "rolling_out": ["Rollouts", "rollouts"],
     "sources": ["Select"],
     "tier_agents": [
