@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _policy_gradient as kernels
-from metamarl.algorithms.evaluator import Evaluator, expected_duration
+from metamarl.algorithms._action_values import ActionValues, AnonymousActionValues
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.solver import AbstractRun
-from metamarl.envs.clock import at_rest
+from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.game import MarkovGame
 
-ACCURACY = 1e-11  # of values of cyclic games, relative
 SAFE = 0.5  # of the largest step that cannot lower the potential
 GROWTH, CUT = 1.25, 0.5  # of the step, after the potential rose, and where it did not
 BOLDEST = 1e6
@@ -23,13 +23,18 @@ class PotentialMeter:
 
     Args:
         game: the game.
-        rows: the stage potential, `(R,)` or `(H·R,)`, in the order of the game's rows.
+        rows: the stage potential, `(R,)` or `(H·R,)`, in the order of `game.compact`'s rows.
     """
 
     def __init__(self, game: MarkovGame, rows: NDArray[np.float64]) -> None:
-        stride = game.table.n_rows if len(rows) > game.table.n_rows else 0
         paying = copy.copy(game)  # the same game, in which the potential is the only reward
-        paying.table = replace(game.table, reward=rows[None], reward_stride=stride)
+        if game.aggregate is None:
+            stride = game.table.n_rows if len(rows) > game.table.n_rows else 0
+            paying.table = replace(game.table, reward=rows[None], reward_stride=stride)
+        else:
+            paying.aggregate = copy.copy(game.aggregate)
+            reward = np.stack([rows, np.zeros_like(rows)])
+            paying.aggregate.table = replace(game.aggregate.table, reward=reward)
         self._judge = Evaluator(paying)
 
     def __call__(self, flat: NDArray[np.float64]) -> float:
@@ -74,32 +79,27 @@ class AscentRun(AbstractRun):
         rows: NDArray[np.float64] | None,
         note: str,
     ) -> None:
-        table, nodes = game.table, game.nodes
-        S, N = game.n_states, len(nodes.states)
+        N = len(game.nodes.states)
         self.game, self.rule, self.search = game, rule, search
         self.eta, self.factor = eta or 0.0, 0.0 if eta else SAFE
         self.resolution, self.note = resolution, note
         self.meter = None if rows is None else PotentialMeter(game, rows)
-        same = all(np.array_equal(own, table.reward[0]) for own in table.reward[1:])
-        self.m = 1 if same else game.n_players
+        self.counts = np.stack([mask.sum(1) for mask in game.legal], axis=1)
+        self.values: ActionValues | AnonymousActionValues
+        if isinstance(game, AnonymousGame):
+            self.identical = game.interests() == 0.0
+            self.values = AnonymousActionValues(game)
+        else:
+            reward = game.table.reward
+            self.identical = all(np.array_equal(own, reward[0]) for own in reward[1:])
+            self.values = ActionValues(game, 1 if self.identical else game.n_players)
         natural = rule == kernels.NATURAL
         self.point, self.trial = (_Point(initial, N, natural=natural) for _ in range(2))
-        self.V, self.later = np.zeros((N, self.m)), np.zeros((S, self.m))
         self.eta_of = np.zeros(N)
-        self._spare = np.zeros(S), np.zeros(S)
         self._begun = False
-        if nodes.cyclic:
-            self._rest = at_rest(table)
-            self._duration = expected_duration(game)
-            self._accuracy = ACCURACY * float(np.abs(table.reward).max()) * self._duration
-            self._pay, self._heads = np.zeros((S, self.m)), np.zeros(S + 1, np.int64)
-            self._seen = np.zeros(S, np.int64)
-            self._tails = np.zeros(len(table.indices), np.int32)
-            self._weights = np.zeros(len(table.indices))
 
     def advance(self, iterations: int) -> int:
-        states, slots = self.game.nodes.states, self.game.nodes.slots
-        counts = self.game.table.counts
+        states, slots, counts = self.game.nodes.states, self.game.nodes.slots, self.counts
         if not self._begun:
             self._evaluate(self.point)
             self._begun = True
@@ -132,51 +132,21 @@ class AscentRun(AbstractRun):
         return False
 
     def _evaluate(self, at: _Point) -> None:
-        """Bring V and what is known of a policy up to date."""
-        game, table, nodes = self.game, self.game.table, self.game.nodes
-        if nodes.cyclic:
-            kernels.chain(
-                nodes.slots, table.counts, table.rows, table.reward, table.indptr, table.indices,
-                table.probabilities, at.X, self.m, self._pay, self._heads, self._tails,
-                self._weights, self._seen,
-            )  # fmt: skip
-            kernels.settle(
-                self._pay, self._heads, self._tails, self._weights, game.discount,
-                self._duration, self._accuracy, self.V,
-            )  # fmt: skip
-        kernels.action_values(
-            nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts, table.rows,
-            table.reward, table.reward_stride, table.indptr, table.indices, table.probabilities,
-            table.transition_stride, game.discount, at.X, self.m, nodes.cyclic, self.V,
-            self.later, at.G, at.span,
-        )  # fmt: skip
+        """Bring what is known of a policy up to date."""
+        self.values.evaluate(at.X, at.G, at.span)
         if self.rule == kernels.GRADIENT:
-            self._count_visits(at)
+            self.values.visits(at.X, at.D)
         if self.search:
             at.level = self._level(at.X)
 
     def _level(self, flat: NDArray[np.float64]) -> float:
         """Return the potential; with identical interests it is the value just found."""
-        if self.m > 1:
+        if not self.identical:
             assert self.meter is not None
             return self.meter(flat)
         nodes = self.game.nodes
         first = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
-        return float(self.game.initial[nodes.states[first]] @ self.V[first, 0])
-
-    def _count_visits(self, at: _Point) -> None:
-        game, table, nodes = self.game, self.game.table, self.game.nodes
-        if nodes.cyclic:
-            kernels.settle_visits(
-                game.initial, self._rest, self._heads, self._tails, self._weights,
-                game.discount, self._duration, at.D, self._spare[0],
-            )  # fmt: skip
-        else:
-            kernels.visits(
-                nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts, table.rows,
-                table.indptr, table.indices, table.probabilities, table.transition_stride,
-                game.discount, game.initial, at.X, at.D, *self._spare,
-            )  # fmt: skip
+        return float(self.game.initial[nodes.states[first]] @ self.values.V[first, 0])
 
     def policy(self) -> NDArray[np.float64]:
         return self.point.X.copy()

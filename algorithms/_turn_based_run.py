@@ -19,7 +19,7 @@ from metamarl.envs.game import MarkovGame
 
 def state_with_two_movers(game: MarkovGame) -> int | None:
     """Return the first node's state in which two players have a choice; None if turn-based."""
-    at_once = (game.table.counts > 1).sum(1) > 1
+    at_once = sum((mask.sum(1) > 1).astype(int) for mask in game.legal) > 1
     found = np.flatnonzero(at_once[game.nodes.states])
     return int(game.nodes.states[found[0]]) if len(found) else None
 

@@ -5,6 +5,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _swap_values, _values
+from metamarl.algorithms.counts import OthersCounts
+from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.clock import at_rest
 from metamarl.envs.game import MarkovGame
 
@@ -18,7 +20,7 @@ def expected_duration(game: MarkovGame) -> float:
     """Bound the expected discounted number of steps of a game without a horizon, however played."""
     if game.discount < 1:
         return 1.0 / (1.0 - game.discount)
-    table = game.table
+    table = game.compact
     moving = np.ones(table.n_rows)
     moving[np.repeat(at_rest(table), np.diff(table.rows))] = 0.0
     values, choice = np.zeros(game.n_states), np.zeros(game.n_states, np.int64)
@@ -42,6 +44,11 @@ class Evaluator:
 
     def __init__(self, game: MarkovGame, accuracy: float | None = None) -> None:
         self.game = game
+        self._others = OthersCounts(game) if isinstance(game, AnonymousGame) else None
+        self._aggregate = None if game.aggregate is None else Evaluator(game.aggregate, accuracy)
+        self._joint: Evaluator | None = None
+        self._memories: dict[int, dict[tuple[int, bool | str], NDArray[np.float64]]] = {}
+        self._wanted = accuracy
         self.choice = np.zeros(len(game.nodes.states), np.int64)
         """`(N,)` the last best response: positions among the player's legal actions."""
         self.values = np.zeros(len(game.nodes.states))
@@ -49,7 +56,7 @@ class Evaluator:
         self.error = 0.0
         """Bound of their error."""
         self._duration = self._accuracy = 0.0
-        if game.nodes.cyclic:
+        if game.nodes.cyclic and game.aggregate is None:
             table = game.table
             self._duration = expected_duration(game)
             self._moving = ~at_rest(table)
@@ -72,6 +79,8 @@ class Evaluator:
         part of it, without seeing what they are told.
         """
         game = self.game
+        if self._others is not None:
+            return self._anonymous_value(flat, player, respond, correlated)
         joints = game.nodes.joints if correlated else NOTHING
         if game.nodes.cyclic:
             self._iterate(flat, player, respond, joints)
@@ -84,6 +93,28 @@ class Evaluator:
             game.discount, flat, player, respond, self.values, self.choice,
         )  # fmt: skip
         return self._at_start()
+
+    def _anonymous_value(
+        self, flat: NDArray[np.float64], player: int, respond: bool, correlated: bool
+    ) -> float:
+        """Player's value in its aggregate game; of joint policies, with all joint actions."""
+        if correlated:
+            judge = self._whole()
+            value = judge.value(flat, player, respond=respond, correlated=True)
+        else:
+            assert self._others is not None
+            assert self._aggregate is not None
+            judge = self._aggregate
+            judge._last = self._memories.setdefault(player, {})
+            value = judge.value(self._others.flat(flat, player), 0, respond=respond)
+        self.values, self.choice, self.error = judge.values, judge.choice, judge.error
+        return value
+
+    def _whole(self) -> "Evaluator":
+        if self._joint is None:
+            assert isinstance(self.game, AnonymousGame)
+            self._joint = Evaluator(self.game.expanded(), self._wanted)
+        return self._joint
 
     def _at_start(self) -> float:
         nodes = self.game.nodes
@@ -146,6 +177,8 @@ class Evaluator:
 
     def _swap_value(self, flat: NDArray[np.float64], player: int) -> float:
         """Player's value at `game.initial` when it swaps what it is told as well as it can."""
+        if self._others is not None:
+            return self._whole()._swap_value(flat, player)
         table, nodes = self.game.table, self.game.nodes
         self.values = np.zeros(len(nodes.states))
         if nodes.cyclic:

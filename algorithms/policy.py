@@ -42,8 +42,8 @@ class JointPolicy:
     def uniform(cls, game: MarkovGame) -> "JointPolicy":
         """Every player plays every legal action with equal probability."""
         check_kind(game, MarkovGame, "game", "JointPolicy.uniform", "a MarkovGame")
-        counts = game.table.counts[game.nodes.states].T
-        return cls.from_flat(game, np.repeat(1.0 / counts.ravel(), counts.ravel()))
+        counts = np.diff(game.nodes.slots).ravel()
+        return cls.from_flat(game, np.repeat(1.0 / counts, counts))
 
     @classmethod
     def from_flat(cls, game: MarkovGame, flat: NDArray[np.float64]) -> "JointPolicy":

@@ -101,7 +101,7 @@ class IndependentAscent(AbstractSolver):
     def fixed_step(self, game: MarkovGame) -> float | None:
         """η where it is one number for the whole run, else None."""
         if self.step_size == "theory":
-            return self._theory(game) / (float(np.ptp(game.table.reward, axis=1).max()) or 1.0)
+            return self._theory(game) / (float(np.ptp(game.compact.reward, axis=1).max()) or 1.0)
         return None if isinstance(self.step_size, str) else float(self.step_size)
 
     def _judge(self, game: MarkovGame) -> tuple[NDArray[np.float64] | None, str]:
@@ -169,7 +169,7 @@ class NaturalPolicyGradient(IndependentAscent):
 def _sizes(game: MarkovGame) -> tuple[int, int, float]:
     """n, the largest number of actions, and H: 1/(1-γ) for discounted games with cycles."""
     H = expected_duration(game) if game.nodes.cyclic else float(effective_horizon(game))
-    return game.n_players, int(game.table.counts.max()), H
+    return game.n_players, max(int(mask.sum(1).max()) for mask in game.legal), H
 
 
 def potential_meter(game: MarkovGame) -> PotentialMeter | None:

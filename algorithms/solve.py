@@ -17,6 +17,7 @@ from metamarl.algorithms.policy_gradient import (
     PolicyGradient,
     QAscent,
 )
+from metamarl.algorithms.regret_matching import RegretMatching, is_quicker
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
@@ -24,7 +25,14 @@ from metamarl.envs.game import MarkovGame
 
 SOLVERS: dict[str, type[AbstractSolver]] = {
     solver.name: solver
-    for solver in (Exact, OptimisticMirrorDescent, QAscent, PolicyGradient, NaturalPolicyGradient)
+    for solver in (
+        Exact,
+        RegretMatching,
+        OptimisticMirrorDescent,
+        QAscent,
+        PolicyGradient,
+        NaturalPolicyGradient,
+    )
 }
 FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` exact
 
@@ -45,8 +53,10 @@ def solve(
         game: the game.
         solver: "auto", a name in `SOLVERS`, or an options object. "auto" is "exact" where that
             can be (zero-sum, one-player and turn-based games, the last with a horizon or without
-            cycles), "q-ascent" for other games of kind "potential", which finds a Nash
-            equilibrium, else "omd", which finds a coarse correlated equilibrium.
+            cycles), but "regret-matching" where zero-sum games have so many actions that it reaches
+            `tol` sooner (measured: `regret_matching.CROSSOVERS`); "q-ascent" for other games of
+            kind "potential", which finds a Nash equilibrium; else "omd", which finds a coarse
+            correlated equilibrium.
         init: policy to start from; uniform if left out. "exact" does not need one.
         tol: gap to reach, in units of the game's rewards.
         max_iterations: where to give up; the solver's own limit if left out.
@@ -65,8 +75,8 @@ def solve(
     began = time.perf_counter()
     if not isinstance(game, MarkovGame):
         raise TypeError(complaint("game", "solve", "a MarkovGame", game))
-    options = find_solver(solver, game)
     tol = check_real(tol, "tol", "solve", above=0.0)
+    options = find_solver(solver, game, tol=tol)
     limit = options.max_iterations
     if max_iterations is not None:
         limit = check_integer(max_iterations, "max_iterations", "solve")
@@ -76,6 +86,7 @@ def solve(
     init = init or JointPolicy.uniform(game)
     first = init.flat(game, "solve")
     run = options.start(game, first)
+    run.wanted = tol
     judge = Evaluator(game, FINE * tol)
     joint = run.concept != "nash"
     if joint:
@@ -133,7 +144,10 @@ def solve(
 
 
 def find_solver(
-    solver: str | AbstractSolver, game: MarkovGame | None = None, where: str = "solve"
+    solver: str | AbstractSolver,
+    game: MarkovGame | None = None,
+    where: str = "solve",
+    tol: float = 0.0,
 ) -> AbstractSolver:
     """Options object for a solver's name ("auto" needs the game); ValueError for unknown ones."""
     if isinstance(solver, AbstractSolver):
@@ -146,6 +160,8 @@ def find_solver(
         return SOLVERS[solver]()
     if game is not None and not is_exactly_solvable(game):
         return QAscent() if game.kind == "potential" else OptimisticMirrorDescent()
+    if game is not None and game.kind == "zero-sum" and is_quicker(game, tol):
+        return RegretMatching()
     return Exact()
 
 

@@ -17,6 +17,8 @@ class AbstractRun(ABC):
     """True when going on would change nothing."""
     note: str = ""
     """What to say of the answer."""
+    wanted: float = 0.0
+    """The gap to reach, which `solve` sets: how exactly to work."""
     concept: str = "nash"
     """What `policy` is measured against: "nash"; or "cce", "ce", for which it is a flat joint
     policy."""

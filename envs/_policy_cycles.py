@@ -26,7 +26,11 @@ def cycle_of_policies(game: "MarkovGame") -> float | None:
 
     None where the game is too large, or its values do not settle.
     """
-    table, n = game.table, game.n_players
+    n = game.n_players
+    rows = float(game.n_states) * float(max(game.n_actions)) ** min(n, 80)
+    if game.aggregate is not None and rows * n * n > MOST_WORK:
+        return None
+    table = game.table
     if 2.0 * n * n * (game.horizon or 1) * (table.n_rows + len(table.indices)) > MOST_WORK:
         return None
     owners = _owners(table)

@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 LARGEST = 1e150  # of rewards: sums and squares stay finite
 FINITE = "finite numbers of at most 1e150"
@@ -180,6 +180,31 @@ def check_array(value: Any, name: str, where: str) -> NDArray[np.float64]:
     if array.dtype.kind not in "biuf":
         raise TypeError(complaint(name, where, "an array of numbers", value))
     return array.astype(np.float64, copy=False)
+
+
+def check_legal(
+    legal: Sequence[ArrayLike] | None, shape: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], ...]:
+    """n masks `(S, A_i)` for the shape (S, A_1, …, A_n); TypeError, ValueError for bad ones."""
+    where, n_states, n_actions = "MarkovGame", shape[0], shape[1:]
+    if legal is None:
+        return tuple(np.ones((n_states, k), bool) for k in n_actions)
+    wanted = [(n_states, k) for k in n_actions]
+    try:
+        masks = tuple(np.array(mask) for mask in legal)
+    except (TypeError, ValueError):  # no sequence, or ragged lists
+        must = f"boolean arrays of shapes {wanted}"
+        raise TypeError(complaint("legal", where, must, legal)) from None
+    if [mask.shape for mask in masks] != wanted or any(mask.dtype != bool for mask in masks):
+        got = said(f"{[(mask.shape, str(mask.dtype)) for mask in masks]}")
+        raise ValueError(complaint("legal", where, f"boolean arrays of shapes {wanted}", got))
+    for i, mask in enumerate(masks):
+        empty = np.flatnonzero(~mask.any(1))
+        if len(empty):
+            got = said(f"none for player {i} in state {empty[0]}")
+            must = "at least one legal action for every player in every state"
+            raise ValueError(complaint("legal", where, must, got))
+    return masks
 
 
 def check_names(

@@ -16,6 +16,7 @@ from metamarl.envs._stage_potential import find_kind, potential_rows
 from metamarl.envs.checks import (
     check_array,
     check_integer,
+    check_legal,
     check_memory,
     check_names,
     check_real,
@@ -57,6 +58,9 @@ class MarkovGame:
         TypeError, ValueError: one sentence that names the parameter, the state and the action.
     """
 
+    table: Table
+    aggregate: "MarkovGame | None" = None  # of anonymous games (`metamarl.envs.anonymous`)
+
     def __init__(
         self,
         transition: ArrayLike | sp.sparray | sp.spmatrix,
@@ -88,7 +92,7 @@ class MarkovGame:
             if horizon is not None and not sparse:
                 must += f", or {(horizon, *wanted)} when it depends on the step"
             raise ValueError(complaint("transition", WHERE, must, said(f"shape {P.shape}")))
-        masks = _check_legal(legal, shape)
+        masks = check_legal(legal, shape)
         picked = legal_rows(masks)
         all_legal = len(picked) == flat[0]
         steps_r, steps_p = (
@@ -175,28 +179,33 @@ class MarkovGame:
 
     @property
     def potential(self) -> NDArray[np.float64] | None:
-        """A stage potential's rows, in the order of the table's: `(R,)`, or `(H·R,)` with the step.
+        """A stage potential's rows, in the order of `compact`'s: `(R,)`, or `(H·R,)` with the step.
 
         As declared, or player 0's reward where interests are identical; None for other kinds.
         """
         if self._potential is None and self.kind == "potential":
-            return self.table.reward[0]
+            return self.compact.reward[0]
         return self._potential
+
+    @property
+    def compact(self) -> Table:
+        """The smallest table that has all rewards and transitions: of `aggregate`, or `table`."""
+        return self.table if self.aggregate is None else self.aggregate.table
 
     @property
     def n_players(self) -> int:
         """Number of players n."""
-        return len(self.table.legal)
+        return len(self.legal)
 
     @property
     def n_states(self) -> int:
         """Number of states S."""
-        return self.table.n_states
+        return len(self.legal[0])
 
     @property
     def n_actions(self) -> tuple[int, ...]:
         """Numbers of actions (A_1, …, A_n), legal or not."""
-        return tuple(mask.shape[1] for mask in self.table.legal)
+        return tuple(mask.shape[1] for mask in self.legal)
 
     @property
     def legal(self) -> tuple[NDArray[np.bool_], ...]:
@@ -262,30 +271,6 @@ def _check_reward_shape(
     if horizon is not None:
         must += f", or (n, {horizon}, S, A_1, …, A_n) when it depends on the step"
     raise ValueError(complaint("reward", WHERE, must, said(f"shape {R.shape}")))
-
-
-def _check_legal(
-    legal: Sequence[ArrayLike] | None, shape: tuple[int, ...]
-) -> tuple[NDArray[np.bool_], ...]:
-    n_states, n_actions = shape[0], shape[1:]
-    if legal is None:
-        return tuple(np.ones((n_states, k), bool) for k in n_actions)
-    wanted = [(n_states, k) for k in n_actions]
-    try:
-        masks = tuple(np.array(mask) for mask in legal)
-    except (TypeError, ValueError):  # no sequence, or ragged lists
-        must = f"boolean arrays of shapes {wanted}"
-        raise TypeError(complaint("legal", WHERE, must, legal)) from None
-    if [mask.shape for mask in masks] != wanted or any(mask.dtype != bool for mask in masks):
-        got = said(f"{[(mask.shape, str(mask.dtype)) for mask in masks]}")
-        raise ValueError(complaint("legal", WHERE, f"boolean arrays of shapes {wanted}", got))
-    for i, mask in enumerate(masks):
-        empty = np.flatnonzero(~mask.any(1))
-        if len(empty):
-            got = said(f"none for player {i} in state {empty[0]}")
-            must = "at least one legal action for every player in every state"
-            raise ValueError(complaint("legal", WHERE, must, got))
-    return masks
 
 
 def _check_initial(initial: ArrayLike | None, n_states: int) -> NDArray[np.float64]:

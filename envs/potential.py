@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from metamarl.envs._policy_cycles import cycle_of_policies
 from metamarl.envs._stage_potential import ROUNDING, cycle_excess, integrate, worst_square
+from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.checks import complaint
 from metamarl.envs.clock import at_rest
 from metamarl.envs.table import Table
@@ -72,7 +73,7 @@ class Potential:
     """One sentence."""
     rows: NDArray[np.float64] | None = None
     """The stage potential, whose expected (discounted) sum is the game's: one number per row of
-    `game.table`, `(R,)`, or `(H·R,)` where it depends on the step. None where none is known."""
+    `game.compact`, `(R,)`, or `(H·R,)` where it depends on the step. None where none is known."""
     witness: Square | None = None
     """What shows that a stage game has no potential, where that decides."""
 
@@ -98,17 +99,21 @@ def find_potential(game: "MarkovGame") -> Potential:
 
 def by_structure(game: "MarkovGame") -> Potential | None:
     """What interests, transitions and stage games alone decide, None where they do not."""
-    table = game.table
+    own = game.compact.reward[0]
     if game.n_players == 1:
-        return Potential(
-            status="potential", reason="It has one player.", rows=table.reward[0].copy()
-        )
+        return Potential(status="potential", reason="It has one player.", rows=own.copy())
     reached = _reached(game)
-    if _identical(game, reached):
+    if isinstance(game, AnonymousGame):
+        identical = game.interests() <= ROUNDING * float(np.abs(own).max())
+        found, excess = game.integrate()
+    else:
+        identical = _identical(game, reached)
+        found, excess = integrate(game.table), cycle_excess(game.table)
+    if identical:
         reason = "Interests are identical, up to a constant per player."
-        return Potential(status="potential", reason=reason, rows=table.reward[0].copy())
+        return Potential(status="potential", reason=reason, rows=own.copy())
     still = still_nodes(game)
-    bad = _at_nodes(game, cycle_excess(table)) > ROUNDING * float(np.abs(table.reward).max())
+    bad = _at_nodes(game, excess) > ROUNDING * float(np.abs(game.compact.reward).max())
     against = np.flatnonzero(reached & still & bad)
     if len(against):
         return _refuted(game, int(against[0]))
@@ -117,7 +122,7 @@ def by_structure(game: "MarkovGame") -> Potential | None:
     return Potential(
         status="potential",
         reason="Transitions do not depend on actions, and every stage game has a potential.",
-        rows=integrate(table) if game.potential is None else game.potential.copy(),
+        rows=found if game.potential is None else game.potential.copy(),
     )
 
 
@@ -166,7 +171,7 @@ def _reached(game: "MarkovGame") -> NDArray[np.bool_]:
     """`(N,)` nodes that some play visits."""
     if game.nodes.timed:
         return np.ones(len(game.nodes.states), bool)  # they are unrolled from the start
-    table, seen = game.table, game.initial > 0
+    table, seen = game.compact, game.initial > 0
     heads = table.indptr[table.rows]  # of every state's successors, whatever is played
     links = sp.csr_array((table.probabilities, table.indices, heads), (game.n_states,) * 2)
     frontier = np.flatnonzero(seen)
@@ -201,7 +206,7 @@ def still_nodes(game: "MarkovGame") -> NDArray[np.bool_]:
 
     All states at rest count as one, for nothing is paid there.
     """
-    table = game.table
+    table = game.compact
     if game.discount == 0.0:
         return np.ones(len(game.nodes.states), bool)
     steps = (len(table.indptr) - 1) // table.n_rows

@@ -24,11 +24,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.checks import LARGEST, check_integer, check_real, check_reals, complaint
-from metamarl.envs.congestion import check_size, joint_choices
-from metamarl.envs.game import MarkovGame
+from metamarl.envs.counts import check_counts, count_vectors
 from metamarl.envs.registry import register
-from metamarl.envs.table import build_table
 from metamarl.envs.variation import moved, scaled
 
 WHERE = "routing"
@@ -71,7 +70,7 @@ def routing(
     clearing: float = 0.5,
     horizon: int | None = None,
     discount: float = 0.9,
-) -> MarkovGame:
+) -> AnonymousGame:
     """Routing with incidents (Rosenthal 1973): n drivers, m roads; a Markov potential game.
 
     States: "clear" (the first one), "incident 0", …. Related games scale the delays of every road,
@@ -91,24 +90,22 @@ def routing(
     incident = check_real(incident, "incident", WHERE, 0.0, 1.0)
     clearing = check_real(clearing, "clearing", WHERE, 0.0, 1.0)
     n_states, roads, drivers = delays.shape
-    choices, _, alongside = joint_choices(drivers, roads)
-    reward = -delays[:, choices, alongside - 1].swapaxes(0, 1).reshape(drivers, -1)
+    counts = count_vectors(drivers, roads)
+    reward = -delays[:, np.arange(roads), np.maximum(counts, 1) - 1]
     weather = np.diag(np.append(1.0 - incident, np.full(roads, 1.0 - clearing)))
     weather[0, 1:] = incident / roads
     weather[1:, 0] = clearing
-    moves = sp.csr_array(weather)[np.repeat(np.arange(n_states), choices.shape[1])]
-    legal = tuple(np.ones((n_states, roads), bool) for _ in range(drivers))
-    return MarkovGame.from_table(
-        build_table(legal, reward, moves),
+    return AnonymousGame(
+        drivers,
+        reward,
+        sp.csr_array(weather)[np.repeat(np.arange(n_states), len(counts))],
         np.eye(1, n_states)[0],
         horizon,
         discount,
         name="routing",
         states=["clear", *(f"incident {k}" for k in range(roads))],
-        actions=[[f"road {k}" for k in range(roads)]] * drivers,
-        potential=stage_potential(
-            drivers=drivers, free=free, slope=slope, severity=severity
-        ).ravel(),
+        actions=[f"road {k}" for k in range(roads)],
+        potential=stage_potential(drivers=drivers, free=free, slope=slope, severity=severity),
     )
 
 
@@ -119,13 +116,12 @@ def stage_potential(
     slope: Sequence[float] = (3.0, 2.0, 1.0),
     severity: float = 3.0,
 ) -> NDArray[np.float64]:
-    """`(S, m, …, m)` Rosenthal's potential Φ(s, a) of the game `routing` with these knobs."""
+    """`(S, K)` Rosenthal's potential Φ of the game `routing` with these knobs, by counts."""
     delays = _delays(drivers, free, slope, severity)
     n_states, roads, drivers = delays.shape
     paid = np.concatenate([np.zeros((n_states, roads, 1)), np.cumsum(delays, axis=2)], axis=2)
-    loads = joint_choices(drivers, roads)[1]
-    found = -sum(paid[:, k, loads[k]] for k in range(roads))
-    return np.reshape(found, (n_states, *(roads,) * drivers))
+    counts = count_vectors(drivers, roads)
+    return -paid[:, np.arange(roads), counts].sum(-1)
 
 
 def _delays(
@@ -136,7 +132,8 @@ def _delays(
     free, slope = _check_roads(free, slope)
     severity = check_real(severity, "severity", WHERE, 1.0, LARGEST)
     roads = len(free)
-    check_size(drivers, roads, roads + 1, f"Routing with {drivers} drivers on {roads} roads")
+    what = f"Routing with {drivers} drivers on {roads} roads"
+    check_counts(drivers, roads, roads + 1, what)
     delays = np.array(free)[:, None] + np.outer(slope, np.arange(1, drivers + 1))
     factors = np.ones((roads + 1, roads))
     factors[1:][np.diag_indices(roads)] = severity

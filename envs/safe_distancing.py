@@ -19,13 +19,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
+from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.checks import LARGEST, check_integer, check_real, check_reals, complaint
-from metamarl.envs.congestion import check_size, joint_choices
-from metamarl.envs.game import MarkovGame
+from metamarl.envs.counts import check_counts, count_vectors
 from metamarl.envs.registry import register
-from metamarl.envs.table import build_table
 from metamarl.envs.variation import scaled
 
 WHERE = "safe-distancing"
@@ -60,14 +58,14 @@ def safe_distancing(
     penalty: float = 100.0,
     horizon: int | None = None,
     discount: float = 0.99,
-) -> MarkovGame:
+) -> AnonymousGame:
     """Safe distancing (Leonardos et al. 2022): N agents on m facilities, general-sum, two states.
 
     The first state is "safe" or "distancing", evenly. Related games scale the weights and the
     penalty.
 
     Args:
-        agents: N; 8 make 65 536 joint actions.
+        agents: N; 8 have 65,536 joint actions, of 165 counts.
         weights: `(m,)` what company is worth on every facility, m ≥ 2.
         penalty: what everybody pays per period of distancing.
         horizon: number of periods H, or None with a discount below 1.
@@ -77,23 +75,22 @@ def safe_distancing(
     weights = _check_weights(weights)
     penalty = check_real(penalty, "penalty", WHERE, 0.0)
     facilities = len(weights)
-    check_size(agents, facilities, 2, f"Safe distancing of {agents} agents")
-    choices, loads, company = joint_choices(agents, facilities)
-    safe = np.array(weights)[choices] * company
-    potential = np.array(weights) @ (loads * (loads + 1) / 2)  # Rosenthal's, of a stage
-    fullest = loads.max(0)
+    check_counts(agents, facilities, 2, f"Safe distancing of {agents} agents")
+    counts = count_vectors(agents, facilities)
+    safe = np.array(weights) * counts
+    potential = (counts * (counts + 1) / 2) @ weights  # Rosenthal's, of a stage
+    fullest = counts.max(1)
     crowded, spread_out = 2 * fullest > agents, fullest <= -(-agents // facilities)
-    following = np.concatenate([crowded, ~spread_out]).astype(np.int32)  # 1 is "distancing"
-    n_rows = len(following)
-    moves = sp.csr_array((np.ones(n_rows), following, np.arange(n_rows + 1)), shape=(n_rows, 2))
-    legal = tuple(np.ones((2, facilities), bool) for _ in range(agents))
-    return MarkovGame.from_table(
-        build_table(legal, np.concatenate([safe, safe - penalty], axis=1), moves),
+    moves = np.eye(2)[np.stack([crowded, ~spread_out]).astype(int)]  # 1 is "distancing"
+    return AnonymousGame(
+        agents,
+        np.stack([safe, safe - penalty]),
+        moves,
         [0.5, 0.5],
         horizon,
         discount,
         name="safe-distancing",
         states=["safe", "distancing"],
-        actions=[[f"facility {k}" for k in range(facilities)]] * agents,
-        potential=np.concatenate([potential, potential - penalty]),
+        actions=[f"facility {k}" for k in range(facilities)],
+        potential=np.stack([potential, potential - penalty]),
     )

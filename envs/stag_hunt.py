@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.checks import LARGEST, check_integer, check_real, complaint
-from metamarl.envs.game import MarkovGame
+from metamarl.envs.counts import check_counts, count_vectors
 from metamarl.envs.registry import register
-from metamarl.envs.repeated import check_size, repeated_game, two_choices
 from metamarl.envs.variation import stretched
 
 WHERE = "stag-hunt"
@@ -61,7 +61,7 @@ def stag_hunt(
     alone: float = 0.0,
     horizon: int | None = 10,
     discount: float = 1.0,
-) -> MarkovGame:
+) -> AnonymousGame:
     """Repeated stag hunt (Rousseau 1755; Skyrms 2004); n hunters, a potential game, one state.
 
     Related games scale what a hare is worth above `alone`, and the stag above a hare.
@@ -76,14 +76,18 @@ def stag_hunt(
     """
     hunters = check_integer(hunters, "hunters", WHERE, 2)
     alone, hare, stag = _check(stag, hare, alone)
-    check_size(hunters, "A stag hunt")
-    hares = two_choices(hunters)
-    payoffs = np.where(hares, hare, np.where(hares.any(0), alone, stag))
-    return repeated_game(
-        payoffs,
-        horizon,
-        discount,
+    check_counts(hunters, 2, 1, f"A stag hunt of {hunters}")
+    stags, hares = count_vectors(hunters, 2).T
+    together = hares == 0
+    pay = np.stack([np.where(together, stag, alone), np.full(len(stags), hare)], axis=1)
+    return AnonymousGame(
+        hunters,
+        pay[None],
+        np.ones((1, len(pay), 1)),
+        horizon=horizon,
+        discount=discount,
         name="stag-hunt",
-        actions=[ACTIONS] * hunters,
-        potential=np.where(hares.any(0), 0.0, stag - alone) + (hare - alone) * hares.sum(0),
+        states=["round"],
+        actions=ACTIONS,
+        potential=[np.where(together, stag - alone, 0.0) + (hare - alone) * hares],
     )

@@ -31,6 +31,7 @@ if _TYPE_CHECKING:
         QAscent,
         potential_value,
     )
+    from metamarl.algorithms.regret_matching import RegretMatching
     from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status
     from metamarl.algorithms.solve import solve
     from metamarl.algorithms.stage_equilibria import (
@@ -52,6 +53,8 @@ if _TYPE_CHECKING:
         transition_distance,
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
+    from metamarl.envs.anonymous import AnonymousGame
+    from metamarl.envs.counts import count_vectors
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
@@ -68,6 +71,7 @@ _HOMES = {
         "QAscent",
         "potential_value",
     ],
+    "algorithms.regret_matching": ["RegretMatching"],
     "algorithms.solution": ["Solution", "SolveError", "SolveInterrupted", "Status"],
     "algorithms.solve": ["solve"],
     "algorithms.stage_equilibria": [
@@ -89,12 +93,15 @@ _HOMES = {
         "transition_distance",
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
+    "envs.anonymous": ["AnonymousGame"],
+    "envs.counts": ["count_vectors"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
+    "AnonymousGame",
     "Average",
     "Bound",
     "Comparison",
@@ -109,6 +116,7 @@ __all__ = [
     "Oracle",
     "PolicyGradient",
     "QAscent",
+    "RegretMatching",
     "Robust",
     "Scratch",
     "Similarity",
@@ -123,6 +131,7 @@ __all__ = [
     "ce_range",
     "compare",
     "convergence_bound",
+    "count_vectors",
     "divergence",
     "evaluate",
     "find_potential",

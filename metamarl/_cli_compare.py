@@ -58,7 +58,7 @@ class Plan:
         console = Console(stderr=True)
         with console.status("getting ready (the first run compiles, which takes a while)"):
             (game,) = related(self.game, 1, self.spread, self.seed, **knobs)
-            self._check_size(len(arms), game.table.n_bytes + BYTES_PER_GAME)
+            self._check_size(len(arms), game.compact.n_bytes + BYTES_PER_GAME)
             solver = self.solver or ("q-ascent" if game.kind == "potential" else "omd")
             options = support.read_solver(solver, self.solver_options, game, "compare")
             sequences = {

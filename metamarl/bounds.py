@@ -186,7 +186,7 @@ def _of_general_sum(
 
 
 def _span(game: MarkovGame) -> float:
-    return float(np.ptp(game.table.reward, axis=1).max()) or 1.0
+    return float(np.ptp(game.compact.reward, axis=1).max()) or 1.0
 
 
 def _entropic(
@@ -223,7 +223,7 @@ def _euclidean(
 
 def _along_plays(game: MarkovGame, rho: NDArray[np.float64], power: float) -> float:
     """Largest expected sum of ρ along a play, later steps weighing more."""
-    nodes, table, H = game.nodes, game.table, game.horizon or 1
+    nodes, table, H = game.nodes, game.compact, game.horizon or 1
     at = np.zeros((H, game.n_states))
     at[nodes.steps, nodes.states] = rho * (1 + 1 / H) ** (power * nodes.steps)
     return best_plan(game, np.repeat(at, np.diff(table.rows), axis=1))
@@ -232,7 +232,7 @@ def _along_plays(game: MarkovGame, rho: NDArray[np.float64], power: float) -> fl
 def _of_ascent(
     game: MarkovGame, solution: Solution, solver: QAscent, init: JointPolicy
 ) -> Bound | None:
-    n, A, R = game.n_players, int(game.table.counts.max()), _span(game)
+    n, A, R = game.n_players, max(int(mask.sum(1).max()) for mask in game.legal), _span(game)
     largest = 2 / (max(1, n - 1) * R * A)
     # Where every node has its own "safe" step, the bound is largest at the smallest of them.
     eta = largest if solver.step_size == "safe" else solver.fixed_step(game)

@@ -58,17 +58,17 @@ def divergence(
 def payoff_distance(one: MarkovGame, other: MarkovGame) -> float:
     """Return the largest difference of a reward, over players, states and legal joint actions."""
     _check_alike(one, other, "payoff_distance")
-    first, second = (_all_steps(g.table.reward, g) for g in (one, other))
+    first, second = (_all_steps(g.compact.reward, g) for g in (one, other))
     return float(np.abs(first - second).max())
 
 
 def transition_distance(one: MarkovGame, other: MarkovGame) -> float:
     """Return the largest total variation distance between rows of transition probabilities."""
     _check_alike(one, other, "transition_distance")
-    steps = max(1 if g.table.transition_stride == 0 else g.horizon or 1 for g in (one, other))
+    steps = max(1 if g.compact.transition_stride == 0 else g.horizon or 1 for g in (one, other))
     largest = 0.0
     for step in range(steps):
-        change = abs(one.table.successors(step) - other.table.successors(step))
+        change = abs(one.compact.successors(step) - other.compact.successors(step))
         largest = max(largest, 0.5 * float(change.sum(axis=1).max()))
     return largest
 
@@ -103,7 +103,7 @@ def potential_difference(games: Sequence[MarkovGame]) -> float:
 
 def best_plan(game: MarkovGame, reward: NDArray[np.float64]) -> float:
     """Value of the best joint plan for one common reward, given per step and row."""
-    table = game.table
+    table = game.compact
     counts = np.diff(table.rows)
     plan = replace(
         table,
@@ -164,7 +164,7 @@ def similarity(
 
 def _all_steps(rows: NDArray[np.float64], game: MarkovGame) -> NDArray[np.float64]:
     """`(…, T, R)` with T = 1 where nothing depends on the step."""
-    return rows.reshape(*rows.shape[:-1], -1, game.table.n_rows)
+    return rows.reshape(*rows.shape[:-1], -1, game.compact.n_rows)
 
 
 def _check_games(games: Any, where: str) -> None:

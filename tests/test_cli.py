@@ -38,13 +38,21 @@ def run(*args):
     return CliRunner().invoke(app, list(map(str, args)))
 
 
+def listen():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*args, **options):
-    """The command in a process of its own, as from a shell."""
+    """The command in a process of its own, as from a shell in the foreground.
+
+    Where the tests themselves run in the background, Ctrl-C is ignored, and that is inherited.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "metamarl", *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=listen if os.name == "posix" else None,
         **options,
     )
 
