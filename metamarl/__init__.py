@@ -64,7 +64,6 @@ if _TYPE_CHECKING:
     from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
     from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report, sight
-    from metamarl.envs.plugging_in import from_pettingzoo, inspect
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
@@ -138,7 +137,6 @@ _HOMES = {
     "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
     "envs.plug_in": ["PettingZooGame", "PlugIn", "Report", "sight"],
-    "envs.plugging_in": ["from_pettingzoo", "inspect"],
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],

@@ -232,7 +232,7 @@ def _along_plays(game: MarkovGame, rho: NDArray[np.float64], power: float) -> fl
 def _of_ascent(
     game: MarkovGame, solution: Solution, solver: QAscent, init: JointPolicy
 ) -> Bound | None:
-    n, A, R = game.n_players, max(game.n_actions), _span(game)
+    n, A, R = game.n_players, max(int(mask.sum(1).max()) for mask in game.legal), _span(game)
     largest = 2 / (max(1, n - 1) * R * A)
     # Where every node has its own "safe" step, the bound is largest at the smallest of them.
     eta = largest if solver.step_size == "safe" else solver.fixed_step(game)

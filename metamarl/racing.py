@@ -98,7 +98,7 @@ def _nudged(
 ) -> NDArray[np.float64]:
     """The policy, a little towards a random one wherever it is mixed."""
     starts = game.nodes.slots[:, :-1].ravel()
-    counts = np.diff(game.nodes.slots).ravel()
+    counts = np.diff(game.nodes.slots, axis=1).ravel()
     other = rng.exponential(size=len(flat))
     other /= np.repeat(np.add.reduceat(other, starts), counts)
     mixed = np.repeat(np.maximum.reduceat(flat, starts) < PURE, counts)
