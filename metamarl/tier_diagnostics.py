@@ -27,8 +27,9 @@ class TierDiagnosis:
     no_better: NDArray[np.bool_]
     """`(W, H, S)` the source's optimal value is at most the high tier's, plus the slack."""
     margin: NDArray[np.float64]
-    """`(W, H, S)` the source's optimal value less the high tier's, in units of reward; 0 where the
-    high tier cannot come."""
+    """`(W, H, S)` the source's optimal value less the high tier's, in units of reward."""
+    reachable: NDArray[np.bool_]
+    """`(H, S)` where the high tier can come: elsewhere margins do not matter."""
 
     @property
     def transferable(self) -> NDArray[np.bool_]:
@@ -44,10 +45,11 @@ class TierDiagnosis:
     def violation(self) -> NDArray[np.float64]:
         """`(W,)` by how much a source's optimal values fall below the high tier's, at most.
 
-        0 where Optimal Value Dominance holds. Where it does not, no test can tell a source that is
-        wrong from one that is right, and regret may grow without end.
+        Where the high tier can come; 0 where Optimal Value Dominance holds. Where it does not, no
+        test can tell a source that is wrong from one that is right, and regret may grow without
+        end.
         """
-        worst = self.margin.min((1, 2))
+        worst = self._relevant.min((1, 2))
         return np.where(worst < -ROUNDING, -worst, 0.0)
 
     @property
@@ -56,7 +58,11 @@ class TierDiagnosis:
 
         With this slack no source is too good to be trusted.
         """
-        return max(0.0, float(self.margin.max()))
+        return max(0.0, float(self._relevant.max()))
+
+    @property
+    def _relevant(self) -> NDArray[np.float64]:
+        return np.where(self.reachable, self.margin, 0.0)
 
     @property
     def dominates(self) -> bool:
@@ -77,8 +83,8 @@ class TierDiagnosis:
             yield "Optimal Value Dominance holds."
             return
         w = int(self.violation.argmax())
-        h, s = np.unravel_index(self.margin[w].argmin(), covered.shape)
-        below = (self.margin < -ROUNDING).any(0)
+        h, s = np.unravel_index(self._relevant[w].argmin(), covered.shape)
+        below = (self._relevant < -ROUNDING).any(0)
         yield (
             f"Optimal Value Dominance is violated at {below.sum()} pairs ({below.mean():.0%}), by "
             f"up to {self.violation[w]:.3g} (source {w}, step {h}, state {s}): negative transfer "
@@ -118,11 +124,11 @@ def diagnose(
     """The diagnosis of solved tasks, the sources and then the high one."""
     *low, high = models
     margin = span * np.stack([source.values - high.values for source in low])
-    margin[:, ~high.reachable] = 0.0
     rows = [high.first[:-1] + source.best for source in low]
     return TierDiagnosis(
         comes=np.stack([source.visits > occupancy / 3.0 for source in low]),
         right=np.stack([np.take_along_axis(high.gaps, r, 1) == 0.0 for r in rows]),
         no_better=margin <= slack + ROUNDING * span,
         margin=margin,
+        reachable=high.reachable,
     )
