@@ -133,6 +133,9 @@ def _shows(
     for s, movers in enumerate(found.movers):
         for i in movers:
             shows[i].setdefault(found.seen[s][i], set()).add(int(classes[s]))
+    for s, seen_again in found.also_seen:
+        for i in found.movers[s]:
+            shows[i].setdefault(seen_again[i], set()).add(int(classes[s]))
     return tuple({look: tuple(sorted(states)) for look, states in seen.items()} for seen in shows)
 
 

@@ -57,6 +57,7 @@ def explore(opened: Opened) -> Explored:
         state=opened.state,
         max_states=request.max_states,
         seed=request.seed,
+        coarse=opened.coarse,
         timed=request.timed,
         progress=request.progress,
     )
