@@ -41,6 +41,9 @@ class Explored:
     visits_tested: int = 0
     """Second visits of a state whose rows were the same as those of the first."""
 
+    steps_agreed: int = 0
+    """Steps of random play in which nothing happened that is not in here."""
+
     def __len__(self) -> int:
         return len(self.keys)
 
@@ -138,6 +141,7 @@ class Enumeration:
 
     def _start(self) -> None:
         view, start = self.view, self.found.start
+        self.first: list[Token] = []
         for p, _ in self.branch.outcomes(lambda: view.reset(self.seed)):
             if view.over:
                 raise NotMarkovError("the environment is over as soon as it is reset")
@@ -205,7 +209,10 @@ class Enumeration:
         found.rows.append([])
         if self.branch.position > len(chance):
             raise NotMarkovError("what players see is drawn at random")
-        self._waiting.append((state, self.copies.keep(before, actions, chance)))
+        token = self.copies.keep(before, actions, chance)
+        if before is None:
+            self.first.append(token)
+        self._waiting.append((state, token))
         return state
 
     def _look_again(self, state: int) -> None:
@@ -227,7 +234,9 @@ class Enumeration:
         joints = itertools.product(*found.choices[state])
         for joint, row in zip(joints, found.rows[state], strict=True):
             actions = dict(zip(view.movers, joint, strict=True))
-            again = self._play(token, actions, lambda *_: self._known())
+            again = self._play(
+                token, actions, lambda *_: self._index.get((view.movers, self.state()), -2)
+            )
             if again.cuts and not row.cuts:
                 if not self.timed:
                     raise OuterLimitError
@@ -239,6 +248,3 @@ class Enumeration:
                 raise NotMarkovError(f"the same move pays differently on a second visit {here}")
             token.restore()
         self.found.visits_tested += 1
-
-    def _known(self) -> int:
-        return self._index.get((self.view.movers, self.state()), -2)
