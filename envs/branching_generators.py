@@ -186,12 +186,12 @@ class Patch:
 
     def __init__(self, branch: Branch) -> None:
         self._generator, self._old, self._python = bound_classes(branch)
-        self._places = (
+        self._places: list[tuple[Any, str, Any]] = [
             (seeding, "RandomNumberGenerator", self._generator),
             (np.random, "default_rng", self._generator),
             (np.random, "RandomState", self._old),
             (random, "Random", self._python),
-        )
+        ]
         self._before: list[Any] = []
 
     def __enter__(self) -> None:
@@ -202,6 +202,14 @@ class Patch:
     def __exit__(self, *_: object) -> None:
         for place, original in zip(self._places, self._before, strict=True):
             setattr(place[0], place[1], original)
+
+    def follow_global(self) -> None:
+        """Also put stand-ins for the functions `random.…` and `numpy.random.…` of the modules."""
+        for module, made in ((random, self._python()), (np.random, self._old())):
+            for name in dir(module):
+                owner = getattr(getattr(module, name), "__self__", None)
+                if isinstance(owner, (REAL_RANDOM, REAL_STATE)) or name == "seed":
+                    self._places.append((module, name, getattr(made, name)))
 
     def stand_in(self, real: Any) -> Any:
         """What takes the place of a generator that is there already."""
@@ -220,19 +228,19 @@ class Controlled(Environment):
     """
 
     def __init__(self, make: Callable[[], Any], seed: int, branch: Branch) -> None:
-        self._patch = Patch(branch)
-        with self._patch:
+        self.patch = Patch(branch)
+        with self.patch:
             env = make()
         self.made_at_random = branch.asked > 0
         super().__init__(env, seed)
-        swap_generators(self, self._patch.stand_in)
+        swap_generators(self, self.patch.stand_in)
 
     def reset(self, seed: int | None = None) -> None:
         """See `Environment`."""
-        with self._patch:
+        with self.patch:
             super().reset(seed)
 
     def step(self, actions: Mapping[int, int]) -> NDArray[np.float64]:
         """See `Environment`."""
-        with self._patch:
+        with self.patch:
             return super().step(actions)

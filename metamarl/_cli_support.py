@@ -27,8 +27,8 @@ def plain_errors() -> Iterator[None]:
     """Turn an error into one sentence and an exit code."""
     try:
         yield
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
+    except KeyboardInterrupt as stop:  # the enumeration of an environment says how far it came
+        typer.echo(f"{str(stop).capitalize() or 'Interrupted'}.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(BROKEN_PIPE) from None
