@@ -1,6 +1,7 @@
 """Solving an environment by playing it: the loop, and what it returns."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ class EpisodicSolution:
     """What was learned by playing, and how good it is, as far as that can be told."""
 
     policy: ObservationPolicy
-    """The measured policy with the smallest gap: `policy.act(agent, observation, info)`."""
+    """The measured policy with the smallest exact gap, or the last one that was estimated:
+    `policy.act(agent, observation, info)` plays it."""
     value: NDArray[np.float64]
     """`(n,)` what every player earns: exactly, or on average over the estimate's episodes."""
     gap: float
@@ -69,8 +71,12 @@ def solve_by_playing(
     seed: int,
     *,
     throw: bool,
+    show: Callable[[int, float], None],
 ) -> EpisodicSolution:
-    """Learn in `env` until the gap is at most `tol`; parameters as `solve`, checked there."""
+    """Learn in `env` until the gap is at most `tol`; parameters as `solve`, checked there.
+
+    `show` is told the episodes done and the gap.
+    """
     began = time.perf_counter()
     if not isinstance(options, VLearning):
         must = "'v-learning' for an environment that is only played"
@@ -96,7 +102,8 @@ def solve_by_playing(
                 found = estimate_gap(env, policy, seed=seed)
                 gap, upper = found.gap, found.high
             records.append((run.episodes, gap, time.perf_counter() - began))
-            if gap <= best_gap:
+            show(run.episodes, gap)
+            if env.game is None or gap <= best_gap:  # the least estimate would flatter
                 best, best_gap = policy, gap
                 if env.game is not None:
                     value = evaluate(env.game, run.joint_policy())

@@ -115,7 +115,10 @@ def solve(
     if playing is not None:
         from metamarl.algorithms.episodic import solve_by_playing
 
-        return solve_by_playing(playing, options, init, tol, limit, seed, throw=throw)
+        with _Progress(progress, tol) as show:
+            return solve_by_playing(
+                playing, options, init, tol, limit, seed, throw=throw, show=show
+            )
     if init is not None and not isinstance(init, JointPolicy):
         raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
     init = init or JointPolicy.uniform(game)

@@ -26,7 +26,9 @@ guarantee; they are as decentralised:
 * the step size is $\text{factor} · \sqrt{D / \sum_t σ_t^2}$ with $σ_t^2$ the variance of estimate t
   under the policy and D the divergence to be covered, log A from the uniform policy (as the
   published one has it) and `distance` times that from a better start: what regret bounds of mirror
-  descent ask for. It does not depend on the scale of rewards;
+  descent ask for (Khodak, Balcan & Talwalkar 2019 learn D across tasks likewise). As `distance` may
+  be wrong, D grows with the root of the stages' length, to log A. The scale of rewards is nothing
+  to it;
 * a slot without a value passes on what was really earned, so that there is nothing to unlearn;
 * actions are drawn with a part $ε\,(1 + \text{visits}/100)^{-1/3}$ of the uniform policy, at first
   `exploration`, which the estimates correct for and the answer leaves out;
@@ -38,6 +40,10 @@ correlated policy, from seeds that the players would share), graded by its coars
 (The published answer is a mixture over episodes that is not Markov; ours is what can be evaluated
 exactly.) The gap in `Solution` is exact: it is the experimenter's grade, taken on the model. The
 learners never see it.
+
+**Environments** that are only reset and stepped (`EpisodicEnvironment`) are learned in by the very
+same update, one learner for everything that a player has seen when it was to choose. The answer is
+a product policy then, graded by its Nash gap where an exact game is known, else by an estimate.
 
 **Other clocks** are an extension of ours. Games without a horizon have one slot per state. A
 discounted game is played until it is stopped, with probability 1-γ after every step, which is the

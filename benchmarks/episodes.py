@@ -6,7 +6,7 @@ The episodes of games 3-6 of all families from scratch over those from each star
 interval over families, and the worst single game (2-6). With --fixed the step size is that of the
 uniform start for all: without what the divergence of past solutions from their starts teaches.
 
-"pettingzoo" is pursuit on a 2 x 2 grid, four moves (to 0.3, from 0.94), played step by step in its
+"pettingzoo" is pursuit on a 2 x 2 grid, four moves (to 0.5, from 0.94), played step by step in its
 PettingZoo environment and graded on the exact game.
 
     python benchmarks/episodes.py [--game soccer] [--spreads 0.02 0.1 0.5] [--families 4] [--fixed]
@@ -24,7 +24,7 @@ GAMES, LIMIT = 6, 3_000_000
 SETTINGS = {
     "soccer": ("soccer", 0.3, {}),
     "pursuit": ("pursuit", 0.15, {"size": 3, "horizon": 6}),
-    "pettingzoo": ("pursuit", 0.3, {"size": 2, "horizon": 4}),
+    "pettingzoo": ("pursuit", 0.5, {"size": 2, "horizon": 4}),
 }
 ARMS = ["robust", "average", "last"]
 

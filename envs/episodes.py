@@ -88,6 +88,7 @@ class EpisodicEnvironment:
                 must = f"a game of {len(self.agents)} players"
                 raise ValueError(complaint("game", WHERE, must, game))
         self.game = game
+        self._shows = game.plug_in.shows if isinstance(game, PettingZooGame) else ()
         known = 1.0 if game is None else game.discount
         self.discount = (
             known if discount is None else check_real(discount, "discount", WHERE, 0.0, 1.0)
@@ -149,8 +150,7 @@ class EpisodicEnvironment:
             return []
         if self._own:
             return [(int(info["step"]) if self.game.horizon is not None else 0, int(info["state"]))]
-        assert isinstance(self.game, PettingZooGame)
-        states = self.game.plug_in.shows[player].get(sight(observation, info), ())
+        states = self._shows[player].get(sight(observation, info), ())
         return [(moves if self.game.horizon is not None else 0, state) for state in states]
 
 

@@ -55,7 +55,7 @@ def carry_out(
             for player, value in enumerate(solution.value.tolist())
         ),
         "gap": f"{solution.gap:.3g} (to reach: {tol:g}; {_concept(solution)})",
-        "iterations": f"{solution.iterations:,}",
+        solution.solver.unit: f"{solution.iterations:,}",
         "seconds": f"{solution.seconds:.3g}",
         "status": solution.status.name.lower().replace("_", " "),
         **({"note": solution.note} if solution.note else {}),

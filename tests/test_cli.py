@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -104,6 +105,13 @@ def test_version():
     result = run("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("metamarl ")
+
+
+def test_solvers_that_only_play_count_episodes():
+    result = run("solve", "rps", "--solver", "v-learning", "-s", "growth=theory", "--tol", 5)
+    assert result.exit_code == 0
+    assert re.search(r"^episodes +[\d,]+$", result.stdout, re.MULTILINE)
+    assert "Learned from" in result.stdout
 
 
 def test_help_imports_nothing_heavy():

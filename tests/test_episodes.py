@@ -278,7 +278,7 @@ def test_the_estimate_is_a_lower_bound_that_finds_what_there_is():
 # --- comparisons
 
 
-def test_a_family_of_environments_is_compared_in_episodes():
+def test_a_family_of_environments_is_compared_in_episodes(tmp_path):
     exact = mm.from_pettingzoo(Pennies)
     envs = [mm.EpisodicEnvironment(Pennies, game=exact) for _ in range(3)]
     found = mm.compare(envs, ["robust", "average"], COARSE, tol=0.5, max_iterations=20_000)
@@ -287,6 +287,13 @@ def test_a_family_of_environments_is_compared_in_episodes():
     assert "episodes per task" in found.table()
     assert found.speedup > 1.5
     assert not found.similarity
+    found.save(tmp_path)
+    assert "episodes" in (tmp_path / "table.txt").read_text()
+    again = mm.compare(
+        envs, ["robust", "average"], COARSE, tol=0.5, max_iterations=20_000, n_jobs=2
+    )
+    for one, other in zip(found.rows, again.rows, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
 def test_layouts_put_policies_side_by_side():
