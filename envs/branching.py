@@ -38,6 +38,7 @@ class Branch:
 
     def __init__(self) -> None:
         self.real: dict[type, Any] = {}
+        self.asked = 0  # draws from the real ones
         self._begin([])
 
     def _begin(self, script: list[int]) -> None:

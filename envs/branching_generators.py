@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metamarl.envs.branching import REAL_RANDOM, REAL_STATE, Branch, ContinuousDrawError, Uniform
 from metamarl.envs.environment import Environment
-from metamarl.envs.object_parts import swap_generators
+from metamarl.envs.object_parts import KINDS, Kind, swap_generators
 
 
 class _Draws:
@@ -105,6 +105,7 @@ def _real_when_sampling(name: str, method: Callable[..., Any]) -> Callable[..., 
 
     def draw(self: Any, *args: Any, **options: Any) -> Any:
         if self.branch.real and name != "seed":
+            self.branch.asked += 1
             return getattr(self.branch.real[self.kind], name)(*args, **options)
         return method(self, *args, **options)
 
@@ -139,13 +140,22 @@ class BranchingRandom(random.Random):
     def random(self) -> Any:
         """A number in [0, 1), undecided."""
         if self.branch.real:
+            self.branch.asked += 1
             return self.branch.real[REAL_RANDOM].random()
         return Uniform(self.branch)
 
     def _randbelow(self, n: int) -> int:
         if self.branch.real:
+            self.branch.asked += 1
             return self.branch.real[REAL_RANDOM].randrange(n)
         return self.branch.index(n)
+
+    def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        """Continuous, and kept in pairs: the real generator's, or refused."""
+        if self.branch.real:
+            self.branch.asked += 1
+            return self.branch.real[REAL_RANDOM].gauss(mu, sigma)
+        raise ContinuousDrawError("'gauss', which is continuous")
 
     def getrandbits(self, k: int) -> int:
         """One of 2ᵏ numbers."""
@@ -158,14 +168,14 @@ class BranchingRandom(random.Random):
         return self
 
 
-KINDS = (np.random.Generator, REAL_STATE)
+NUMPY_KINDS = (np.random.Generator, REAL_STATE)
 
 
 def bound_classes(branch: Branch) -> tuple[type, type, type]:
     """Generator, RandomState and Random that ask `branch`, whatever seed they are made with."""
     numpy_classes = [
         type(kind.__name__, (_Draws, kind), {**_methods(kind), "branch": branch, "kind": kind})
-        for kind in KINDS
+        for kind in NUMPY_KINDS
     ]
     python = type("Random", (BranchingRandom,), {"branch": branch})
     return (*numpy_classes, python)  # type: ignore[return-value]
@@ -176,12 +186,12 @@ class Patch:
 
     def __init__(self, branch: Branch) -> None:
         self._generator, self._old, self._python = bound_classes(branch)
-        self._places = (
+        self._places: list[tuple[Any, str, Any]] = [
             (seeding, "RandomNumberGenerator", self._generator),
             (np.random, "default_rng", self._generator),
             (np.random, "RandomState", self._old),
             (random, "Random", self._python),
-        )
+        ]
         self._before: list[Any] = []
 
     def __enter__(self) -> None:
@@ -193,6 +203,14 @@ class Patch:
         for place, original in zip(self._places, self._before, strict=True):
             setattr(place[0], place[1], original)
 
+    def follow_global(self) -> None:
+        """Also put stand-ins for the functions `random.…` and `numpy.random.…` of the modules."""
+        for module, made in ((random, self._python()), (np.random, self._old())):
+            for name in dir(module):
+                owner = getattr(getattr(module, name), "__self__", None)
+                if isinstance(owner, (REAL_RANDOM, REAL_STATE)) or name == "seed":
+                    self._places.append((module, name, getattr(made, name)))
+
     def stand_in(self, real: Any) -> Any:
         """What takes the place of a generator that is there already."""
         if isinstance(real, REAL_STATE):
@@ -200,22 +218,29 @@ class Patch:
         return self._python() if isinstance(real, REAL_RANDOM) else self._generator()
 
 
+KINDS[Patch] = Kind.CONSTANT
+
+
 class Controlled(Environment):
-    """An environment whose chance asks `branch`: what it had, and what it makes later."""
+    """An environment whose chance asks `branch`: what it had, and what it makes later.
+
+    `made_at_random` says whether numbers were drawn while it was made.
+    """
 
     def __init__(self, make: Callable[[], Any], seed: int, branch: Branch) -> None:
-        self._patch = Patch(branch)
-        with self._patch:
+        self.patch = Patch(branch)
+        with self.patch:
             env = make()
+        self.made_at_random = branch.asked > 0
         super().__init__(env, seed)
-        swap_generators(self, self._patch.stand_in)
+        swap_generators(self, self.patch.stand_in)
 
     def reset(self, seed: int | None = None) -> None:
         """See `Environment`."""
-        with self._patch:
+        with self.patch:
             super().reset(seed)
 
     def step(self, actions: Mapping[int, int]) -> NDArray[np.float64]:
         """See `Environment`."""
-        with self._patch:
+        with self.patch:
             return super().step(actions)

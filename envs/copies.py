@@ -151,6 +151,8 @@ def find_fault(
             try:
                 token = copies.keep(token, actions, chance)
                 before = (key(), picture(view))
+                if picture(view) != before[1]:
+                    return "what players see is drawn at random whenever they look"
                 actions = {i: int(rng.choice(view.legal(i))) for i in view.movers}
                 if episode % 2:  # go astray in between
                     view.step({i: int(rng.choice(view.legal(i))) for i in view.movers})

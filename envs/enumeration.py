@@ -2,10 +2,8 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +11,10 @@ from metamarl.envs.branching import Branch, own_generator
 from metamarl.envs.copies import Copies, Token
 from metamarl.envs.environment import Environment
 from metamarl.envs.plug_in import sight
+from metamarl.envs.progress import shown, without_collector
 
 END = -1  # the state after the end
-TESTED = 200  # most second visits whose rows are compared with those of the first
+TESTED = 100  # most second visits whose rows are compared with those of the first
 SHOWN = 256  # states between two updates of the progress bar
 
 
@@ -82,6 +81,10 @@ class EnumerationInterrupted(KeyboardInterrupt):
         self.states, self.expanded = states, expanded
 
 
+class OuterLimitError(Exception):
+    """Episodes are cut off by something that is not in the state, and there is no other clock."""
+
+
 class NotMarkovError(Exception):
     """A state that goes on differently on a second visit; the message says how."""
 
@@ -97,14 +100,16 @@ class Enumeration:
     """The state's key, where the environment stands."""
     max_states: int
     seed: int
+    timed: bool = False
+    """Whether the game has a clock of its own: then episodes may be cut off from outside."""
     progress: bool = False
 
     def run(self) -> Explored:
         """Enumerate.
 
         Raises:
-            TooManyStatesError, NotMarkovError, EnumerationInterrupted, ContinuousDrawError,
-            TooManyOutcomesError, NoCopyError.
+            TooManyStatesError, NotMarkovError, OuterLimitError, EnumerationInterrupted,
+            ContinuousDrawError, TooManyOutcomesError, NoCopyError.
         """
         self.found = Explored()
         self._index: dict[Hashable, int] = {}
@@ -113,7 +118,7 @@ class Enumeration:
         self._visits = 0
         self._rng = own_generator(self.seed, 3)
         try:
-            with _shown(self.progress) as show:
+            with shown(self.progress) as show, without_collector():
                 self._start()
                 while self._waiting:
                     state, token = self._waiting.popleft()
@@ -192,6 +197,8 @@ class Enumeration:
         found.choices.append(tuple(tuple(view.legal(i).tolist()) for i in view.movers))
         found.seen.append(self._see())
         found.rows.append([])
+        if self.branch.position > len(chance):
+            raise NotMarkovError("what players see is drawn at random")
         self._waiting.append((state, self.copies.keep(before, actions, chance)))
         return state
 
@@ -207,6 +214,11 @@ class Enumeration:
         for joint, row in zip(joints, found.rows[state], strict=True):
             actions = dict(zip(view.movers, joint, strict=True))
             again = self._play(token, actions, lambda *_: self._known())
+            if again.cuts and not row.cuts:
+                if not self.timed:
+                    raise OuterLimitError
+                token.restore()
+                continue
             if sorted(again.outcomes) != sorted(row.outcomes):
                 raise NotMarkovError(f"the same move leads elsewhere on a second visit {here}")
             if not np.allclose(again.reward, row.reward, atol=1e-12):
@@ -216,23 +228,3 @@ class Enumeration:
 
     def _known(self) -> int:
         return self._index.get((self.view.movers, self.state()), -2)
-
-
-@contextmanager
-def _shown(wanted: bool) -> Iterator[Callable[[int, int], None]]:
-    """Counts on a terminal, where wanted; nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not (wanted and console.is_terminal)
-    ) as bar:
-        task: Any = bar.add_task("enumerating", total=None)
-
-        def show(states: int, expanded: int) -> None:
-            words = f"{states:,} states found, {expanded:,} expanded"
-            bar.update(task, description=words, total=states, completed=expanded)
-
-        yield show

@@ -10,7 +10,7 @@ from metamarl.envs.checks import complaint
 from metamarl.envs.clock import ends_by_itself
 from metamarl.envs.enumeration import END, Explored, Row
 from metamarl.envs.environment import WHERE
-from metamarl.envs.exploring import check_information, explore
+from metamarl.envs.exploring import OUTER_LIMIT, check_information, explore
 from metamarl.envs.given_model import follow_model
 from metamarl.envs.information import Information
 from metamarl.envs.merging import find_classes, merge
@@ -46,8 +46,7 @@ class Whole:
         if not view.parallel and request.simultaneous is not False:
             how = "auto" if request.simultaneous == "auto" else "always"
             self.found, self.joined = join_hidden_moves(raw, how)
-        timed = request.horizon is not None or (request.discount or 1.0) < 1.0
-        self.found = _follow_cuts(self.found, timed)
+        self.found = _follow_cuts(self.found, request.timed)
         self.table, self.initial = tabulate(self.found, view.n_actions)
         self.information = check_information(opened, self.found, self.table)
         self.cut = any(row.cuts for rows in self.found.rows for row in rows)
@@ -87,11 +86,7 @@ def _follow(row: Row, inner: Mapping[Hashable, int], timed: bool) -> Row:
             left.append(cut)
             continue
         if not timed:
-            must = (
-                "below 1, or 'horizon' be given: episodes are cut off (truncated) by a limit that "
-                "is not in the state"
-            )
-            raise ValueError(complaint("discount", WHERE, must, None))
+            raise ValueError(complaint("discount", WHERE, OUTER_LIMIT, None))
         chances[END] -= p
         chances[inner[core]] = chances.get(inner[core], 0.0) + p
     if len(left) == len(row.cuts):
@@ -183,7 +178,8 @@ def _moves(opened: Opened, whole: Whole) -> str:
         return "simultaneous"
     if not whole.joined:
         return "in turns"
-    return f"simultaneous in {whole.joined:,} states, asked for in turns: joined"
+    where = f"{whole.joined:,} states" if whole.joined > 1 else "one state"
+    return f"simultaneous in {where}, asked for in turns: joined"
 
 
 def _know(opened: Opened, information: Information) -> str:

@@ -3,15 +3,28 @@
 from typing import Any
 
 from metamarl.envs.branching import ContinuousDrawError, TooManyOutcomesError, own_generator
-from metamarl.envs.enumeration import Enumeration, Explored, NotMarkovError, TooManyStatesError
+from metamarl.envs.checks import complaint
+from metamarl.envs.enumeration import (
+    Enumeration,
+    Explored,
+    NotMarkovError,
+    OuterLimitError,
+    TooManyStatesError,
+)
+from metamarl.envs.environment import WHERE
 from metamarl.envs.information import Information, find_information
 from metamarl.envs.merging import find_classes
 from metamarl.envs.opening import Opened, has_state
 from metamarl.envs.plug_in import sight
 from metamarl.envs.snapshot import NoCopyError
+from metamarl.envs.state_key import BOOKKEEPING
 from metamarl.envs.table import Table
 from metamarl.envs.tabulation import truncation_marks
 
+OUTER_LIMIT = (
+    "below 1, or 'horizon' be given: episodes are cut off (truncated) by a limit that is not in "
+    "the state"
+)
 RESETS = 60  # compared where hidden cards are suspected
 
 
@@ -29,8 +42,9 @@ def explore(opened: Opened) -> Explored:
     sampled = _large(opened) or "sample"
     if opened.global_generators:
         which = " and ".join(opened.global_generators)
-        why = f"it draws from the global generator of {which}, which cannot be followed; let it"
-        raise NotExactError(f"{why} draw from one of its own, made in reset(seed)", sampled)
+        why = f"it draws from the global generator of {which} by a function imported by name, which"
+        why += " cannot be followed; let it draw from one of its own, made in reset(seed)"
+        raise NotExactError(why, sampled)
     if opened.copies is None:
         raise NotExactError(f"there is no way back to a state: {opened.fault}", sampled)
     hidden = _hidden_start(opened)
@@ -43,6 +57,7 @@ def explore(opened: Opened) -> Explored:
         state=opened.state,
         max_states=request.max_states,
         seed=request.seed,
+        timed=request.timed,
         progress=request.progress,
     )
     try:
@@ -51,6 +66,8 @@ def explore(opened: Opened) -> Explored:
         raise NotExactError(f"its chance is continuous: it uses {draw}", sampled) from None
     except NoCopyError as error:
         raise NotExactError(f"there is no way back to a state: {error}", sampled) from None
+    except OuterLimitError:
+        raise ValueError(complaint("discount", WHERE, OUTER_LIMIT, request.discount)) from None
     except NotMarkovError as error:
         raise NotExactError(f"{opened.key} do not tell the state: {error}", sampled) from None
     except TooManyOutcomesError as error:
@@ -61,9 +78,24 @@ def explore(opened: Opened) -> Explored:
             f"it has more than max_states = {request.max_states:,} states. Raise max_states, give "
             "a coarser 'state', attributes to 'ignore' or the 'model', or leave the exact mode"
         )
+        if request.state is None:
+            why += f". Attributes that vary most: {_widest(error.explored, opened)}"
         if request.state is None and opened.view.parallel and has_state(opened.view.env):
             why += ". It has a state(): state=lambda env: env.state() may be coarser"
         raise NotExactError(why, _large(opened) or "trajectories") from error
+
+
+def _widest(explored: Explored, opened: Opened) -> str:
+    """The three attributes with the most values, and how many these are."""
+    left_out = {*BOOKKEEPING, *opened.request.ignore}
+    values: dict[str, set[Any]] = {}
+    frozen: Any
+    for _, frozen in explored.keys:  # the class, the attributes' values, and their names
+        kept = [name for name in frozen[-1] if name not in left_out]
+        for name, part in zip(kept, frozen[1:-1], strict=False):
+            values.setdefault(name, set()).add(part)
+    most = sorted(values, key=lambda name: -len(values[name]))[:3]
+    return ", ".join(f"{name} ({len(values[name]):,} values)" for name in most)
 
 
 def _large(opened: Opened) -> str | None:

@@ -100,7 +100,8 @@ def merge(table: Table, classes: NDArray[np.int64]) -> Table:
     place = np.arange(table.n_rows) - table.rows[owner]
     twin = table.rows[first[classes[owner]]] + place
     lead = table.successors()
-    lead = sp.csr_array((lead.data, classes[lead.indices], lead.indptr), (table.n_rows, len(first)))
+    parts = (lead.data.copy(), classes[lead.indices], lead.indptr.copy())  # summed in place below
+    lead = sp.csr_array(parts, (table.n_rows, len(first)))
     lead.sum_duplicates()
     far = abs(lead - lead[twin])
     same = far.nnz == 0 or far.max() <= TOLERANCE

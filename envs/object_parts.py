@@ -24,6 +24,7 @@ CONSTANTS = (
     *(types.BuiltinFunctionType, types.MethodType, property, functools.partial, MarkovGame, Branch),
 )
 GENERATORS = (np.random.Generator, REAL_STATE, REAL_RANDOM, np.random.BitGenerator)
+COMPILED_FUNCTIONS = ("cython_function_or_method", "fused_cython_function")
 PICTURES = ("pygame.", "pyglet.", "matplotlib.", "PIL.")  # render, and are no part of the state
 
 
@@ -55,7 +56,9 @@ KINDS = _Kinds()
 def _find_kind(cls: type) -> Kind:
     if issubclass(cls, GENERATORS):
         return Kind.GENERATOR
-    if issubclass(cls, CONSTANTS) or f"{cls.__module__}.".startswith(PICTURES):
+    if issubclass(cls, CONSTANTS) or cls.__name__ in COMPILED_FUNCTIONS:
+        return Kind.CONSTANT
+    if f"{cls.__module__}.".startswith(PICTURES):
         return Kind.CONSTANT
     for kind, classes in (
         (Kind.LIST, (list, deque, bytearray)),

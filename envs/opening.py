@@ -1,5 +1,6 @@
 """An environment made ready to be studied: its chance under control, its copies tested."""
 
+import random
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from metamarl.envs.copies import (
     Restores,
     Snapshots,
     find_fault,
+    picture,
     uses_global_generators,
 )
 from metamarl.envs.environment import Environment
@@ -44,6 +46,11 @@ class Request:
     seed: int = 0
     progress: bool = False
 
+    @property
+    def timed(self) -> bool:
+        """Whether the game has a clock of its own."""
+        return self.horizon is not None or (self.discount is not None and self.discount < 1.0)
+
 
 @dataclass(eq=False, kw_only=True)
 class Opened:
@@ -63,7 +70,8 @@ class Opened:
     """What that is, in words."""
     fault: str = ""
     global_generators: list[str] = field(default_factory=list)
-    """The global generators ("random", "numpy.random") that play draws from."""
+    """The global generators ("random", "numpy.random") that play draws from, where their functions
+    were imported by name and cannot be followed."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -81,7 +89,7 @@ class Opened:
             if not any(_has_reals(view.env.observation_space(agent)) for agent in view.agents):
                 return False
         met = []
-        for _ in range(EPISODES):
+        for _ in range(10 * EPISODES):
             self.branch.sample(int(rng.integers(2**31)))
             view.reset(self.request.seed)
             for _ in range(STEPS):
@@ -105,13 +113,19 @@ def open_environment(request: Request) -> Iterator[Opened]:
     """Make the environment, put its chance under control, and test the ways back to a state."""
     branch = Branch()
     branch.sample(request.seed)
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002
     view = Controlled(request.make, request.seed, branch)
     try:
         state, key = _find_state(request, view)
         opened = Opened(
             request=request, view=view, branch=branch, copies=None, state=state, key=key
         )
-        opened.global_generators = uses_global_generators(view, branch, request.seed)
+        if view.made_at_random and _differs_when_made_again(request, view, branch):
+            words = "numbers are drawn while the environment is made: this is one of many"
+            opened.warnings.append(words)
+        if uses_global_generators(view, branch, request.seed):
+            view.patch.follow_global()
+            opened.global_generators = uses_global_generators(view, branch, request.seed)
         if not opened.global_generators:
             _find_copies(opened)
         if not view.parallel:
@@ -119,6 +133,8 @@ def open_environment(request: Request) -> Iterator[Opened]:
         yield opened
     finally:
         view.env.close()
+        np.random.set_state(states[0])  # noqa: NPY002
+        random.setstate(states[1])
 
 
 def _find_state(request: Request, view: Environment) -> tuple[Callable[[], Hashable], str]:
@@ -141,6 +157,19 @@ def has_state(env: Any) -> bool:
         return env.state() is not None
     except (NotImplementedError, TypeError, AttributeError):  # none, or an attribute of that name
         return False
+
+
+def _differs_when_made_again(request: Request, view: Environment, branch: Branch) -> bool:
+    """Whether another environment, made with other draws, is another one after a reset."""
+    branch.sample(request.seed + 1)
+    other = Controlled(request.make, request.seed, branch)
+    found = []
+    for each in (view, other):
+        branch.sample(request.seed)
+        each.reset(request.seed)
+        found.append((_find_state(request, each)[0](), picture(each)))
+    other.env.close()
+    return found[0] != found[1]
 
 
 def _find_copies(opened: Opened) -> None:

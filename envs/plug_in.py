@@ -91,7 +91,7 @@ class PlugIn:
     """Whether simultaneous moves that an AEC environment asks for in turns were joined."""
     keys: tuple[Hashable, ...] = ()
     """The attributes, or what `state` returned, of one environment state for every state of the
-    game ("end" for the last one where play ends)."""
+    game; "end" for what comes after the end, if no state is equivalent to that."""
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to other processes: not the environment, which may not be known there."""

@@ -59,9 +59,10 @@ if _TYPE_CHECKING:
     )
     from metamarl.envs import MarkovGame, from_rules, games, make, register, tasks
     from metamarl.envs.enumeration import EnumerationInterrupted
+    from metamarl.envs.environment_family import environment_tasks
     from metamarl.envs.openspiel import from_openspiel
     from metamarl.envs.pettingzoo import to_pettingzoo
-    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
+    from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report, sight
     from metamarl.envs.potential import find_potential
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
     from metamarl.plugging import from_pettingzoo, inspect
@@ -106,9 +107,10 @@ _HOMES = {
     ],
     "envs": ["MarkovGame", "from_rules", "games", "make", "register", "tasks"],
     "envs.enumeration": ["EnumerationInterrupted"],
+    "envs.environment_family": ["environment_tasks"],
     "envs.openspiel": ["from_openspiel"],
     "envs.pettingzoo": ["to_pettingzoo"],
-    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report"],
+    "envs.plug_in": ["PettingZooGame", "PlugIn", "Report", "sight"],
     "envs.potential": ["find_potential"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
     "plugging": ["from_pettingzoo", "inspect"],
@@ -149,6 +151,7 @@ __all__ = [
     "ce_range",
     "compare",
     "divergence",
+    "environment_tasks",
     "evaluate",
     "find_potential",
     "from_openspiel",
@@ -167,6 +170,7 @@ __all__ = [
     "register",
     "response_game",
     "rollouts",
+    "sight",
     "similarity",
     "solve",
     "stage_payoffs",

@@ -24,9 +24,7 @@ def find_maker(spec: str) -> Callable[..., Any]:
     if not sign or not place or not name:
         raise ValueError(f"--env wants {FORMS}. Got {spec!r}.")
     if place in KINDS:
-        import pettingzoo
-
-        return partial(pettingzoo.make, place, name)
+        return partial(_make_registered, place, name)
     module = _from_file(Path(place)) if place.endswith(".py") else _from_package(place)
     try:
         maker = reduce(getattr, name.split("."), module)
@@ -37,6 +35,17 @@ def find_maker(spec: str) -> Callable[..., Any]:
     if not callable(maker):
         raise ValueError(f"'{name}' in {place} makes no environment: it is no class or function.")
     return maker
+
+
+def _make_registered(kind: str, name: str, **arguments: Any) -> Any:
+    import pettingzoo
+
+    try:
+        return pettingzoo.make(kind, name, **arguments)
+    except Exception as error:
+        if type(error).__module__.startswith("pettingzoo.env_registry"):
+            raise ValueError(str(error)) from error
+        raise
 
 
 def _from_package(name: str) -> ModuleType:
@@ -77,15 +86,10 @@ def read_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
 
 def carry_out_inspection(spec: str, arguments: list[str], options: dict[str, Any]) -> None:
     """Print the report; exit with 1 where the environment is not exact."""
-    from metamarl.envs.enumeration import EnumerationInterrupted
     from metamarl.envs.plugging_in import inspect
 
     make = partial(find_maker(spec), **support.parse_pairs(arguments, "-o"))
-    try:
-        report = inspect(make, progress=True, **options)
-    except EnumerationInterrupted as stop:
-        typer.echo(f"The enumeration was {stop}.", err=True)
-        raise typer.Exit(support.INTERRUPTED) from None
+    report = inspect(make, progress=True, **options)
     typer.echo(report)
     if not report.exact:
         raise typer.Exit(support.NOT_CONVERGED)

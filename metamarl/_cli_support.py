@@ -27,8 +27,8 @@ def plain_errors() -> Iterator[None]:
     """Turn an error into one sentence and an exit code."""
     try:
         yield
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
+    except KeyboardInterrupt as stop:  # the enumeration of an environment says how far it came
+        typer.echo(f"{str(stop).capitalize() or 'Interrupted'}.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(BROKEN_PIPE) from None
@@ -64,6 +64,16 @@ def run_quietly_into_pipes(run: Callable[[], object]) -> None:
 
 def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # until the process ends
+
+
+def find_version() -> str:
+    """The version that is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("metamarl")
+    except PackageNotFoundError:  # a bare clone
+        return "(not installed)"
 
 
 def parse_pairs(texts: Sequence[str], flag: str) -> dict[str, Any]:

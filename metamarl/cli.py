@@ -3,11 +3,20 @@
 What takes its time to import (Numba, SciPy, Matplotlib) is imported by the commands that use it.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from metamarl import _cli_support as support
+from metamarl._cli_options import (
+    Discount,
+    Environment,
+    GameName,
+    Horizon,
+    Knobs,
+    MaxIterations,
+    SolverOptions,
+)
 
 app = typer.Typer(
     name="metamarl",
@@ -16,42 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-GameName = Annotated[
-    str, typer.Argument(metavar="GAME", help="A benchmark game; 'metamarl games' lists them.")
-]
-Knobs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option", "-o", metavar="KNOB=VALUE",
-        help="A knob of the game, such as -o rows=3 or -o slip=0.1,0; may be repeated.",
-    ),
-]  # fmt: skip
-SolverOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--solver-option", "-s", metavar="NAME=VALUE",
-        help="An option of the solver, such as -s step_size=theory; may be repeated.",
-    ),
-]  # fmt: skip
-Environment = typer.Option(
-    metavar="PLACE:NAME",
-    help="A PettingZoo environment of your own: package.module:MyEnv or ./my_env.py:MyEnv; "
-    "aec:classic/tictactoe-v3 or parallel:… is one of PettingZoo.",
-)
-Horizon = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="With --env: steps, where play does not end by itself."),
-]
-Discount = Annotated[
-    float | None, typer.Option(metavar="X", help="With --env: a discount, 1 if left out.")
-]
-MaxIterations = Annotated[
-    int | None,
-    typer.Option(
-        min=1, metavar="N", help="Where a solve gives up; the solver's own limit if left out."
-    ),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -72,13 +45,7 @@ def start(
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)
     if version:
-        from importlib.metadata import PackageNotFoundError
-        from importlib.metadata import version as installed
-
-        try:
-            typer.echo(f"metamarl {installed('metamarl')}")
-        except PackageNotFoundError:  # a bare clone
-            typer.echo("metamarl (not installed)")
+        typer.echo(f"metamarl {support.find_version()}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -98,31 +65,9 @@ def games(
     metamarl games soccer
     """  # noqa: D301  (\b keeps the lines as they are)
     with support.plain_errors():
-        from inspect import getdoc
+        from metamarl._cli_games import show_games
 
-        from metamarl.envs import family, make
-        from metamarl.envs import games as names
-
-        if name is not None:
-            found = family(name)
-            typer.echo(f"{name}: {getdoc(found.build)}\n\nKnobs (-o knob=value) and defaults:")
-            for knob, default in found.knobs.items():
-                typer.echo(f"    {knob}={_written(default)}")
-            return
-        rows = [["name", "kind", "states", "actions", "summary"]]
-        for game_name in names():
-            game = make(game_name)
-            actions = " x ".join(map(str, game.n_actions))
-            summary = family(game_name).summary
-            rows.append([game_name, game.kind, str(game.n_states), actions, summary])
-        support.show_columns(rows)
-
-
-def _written(value: Any) -> str:
-    """A knob's value as it could be typed: 4, random, 1.0,1.0."""
-    if isinstance(value, tuple):
-        return ",".join(str(item).replace(" ", "") for item in value)
-    return str(value)
+        show_games(name)
 
 
 @app.command()

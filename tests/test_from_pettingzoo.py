@@ -1,6 +1,8 @@
 """PettingZoo environments as games: known answers, and the thirteen traps on the way."""
 
+import gc
 import itertools
+import pickle
 import random
 
 import numpy as np
@@ -487,8 +489,234 @@ def test_trap_13_draws_from_a_global_generator(source):
         pass
 
     Here.source = source
-    report = mm.inspect(Here)
+    before = np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    game = mm.from_pettingzoo(Here, "exact")
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before  # noqa: NPY002
+    np.testing.assert_allclose(value(game), value(mm.from_pettingzoo(Slippery)))
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random])
+def test_trap_13_draws_from_a_global_generator_that_cannot_be_followed(draw):
+    class ByName(Slippery):
+        def pay(self, actions):
+            return {"a": float(draw() < 0.5), "b": 0.0}
+
+    report = mm.inspect(ByName)
     assert report.mode == "sample"
     assert "global generator" in report.why
-    with pytest.raises(ValueError, match=r"make one of its own|one of its own"):
-        mm.from_pettingzoo(Here, "exact")
+    with pytest.raises(ValueError, match="one of its own"):
+        mm.from_pettingzoo(ByName, "exact")
+
+
+def test_a_constructor_that_draws_numbers_is_remarked_on():
+    class Made(Parallel):
+        def __init__(self):
+            super().__init__()
+            self.prize = int(np.random.default_rng().integers(5))
+
+        def pay(self, actions):
+            return {"a": float(self.prize), "b": 0.0}
+
+    report = mm.from_pettingzoo(Made).report()
+    assert report.warnings == (
+        "numbers are drawn while the environment is made: this is one of many",
+    )
+
+
+def test_sights_that_are_drawn_at_random_are_refused():
+    class Foggy(Turns):
+        def begin(self, seed):
+            self.np_random = np.random.default_rng(seed)
+
+        def observe(self, agent):
+            return np.int64(self.np_random.integers(2))
+
+    with pytest.raises(ValueError, match="what players see is drawn at random"):
+        mm.from_pettingzoo(Foggy)
+
+
+# --- modes, limits, and what may be given
+
+
+class Wide(Parallel):
+    """More states than anybody wants."""
+
+    length = 40
+
+    def begin(self, seed):
+        self.sum = 0
+
+    def pay(self, actions):
+        self.sum = 3 * self.sum + actions["a"] + actions["b"]
+        return dict.fromkeys(actions, 0.0)
+
+    def see(self, agent):
+        return np.array([self.sum, self.t])
+
+
+def test_too_many_states_end_with_the_alternatives():
+    with pytest.raises(ValueError, match=r"more than max_states = 300 states\. Raise") as caught:
+        mm.from_pettingzoo(Wide, max_states=300)
+    for word in ("'state'", "'ignore'", "'model'", "'trajectories'"):
+        assert word in str(caught.value)
+    report = mm.inspect(Wide, max_states=300)
+    assert (report.exact, report.mode) == (False, "trajectories")
+
+
+@pytest.mark.parametrize("kind", ["drawn", "kept", "seen"])
+def test_continuous_chance_is_no_table(kind):
+    class Noisy(Parallel):
+        def begin(self, seed):
+            self.np_random = np.random.default_rng(seed)
+            self.kept = 0.0
+
+        def pay(self, actions):
+            if kind == "kept":
+                self.kept = self.np_random.random()
+            return dict.fromkeys(actions, self.np_random.normal() if kind != "kept" else 0.0)
+
+        def observation_space(self, agent):
+            return spaces.Box(-np.inf, np.inf, (1,)) if kind == "seen" else spaces.Discrete(9)
+
+        def see(self, agent):
+            return self.np_random.normal(size=1) if kind == "seen" else np.int64(self.t)
+
+    report = mm.inspect(Noisy)
+    assert not report.exact
+    assert report.mode == ("neural" if kind == "seen" else "sample")
+    assert "continuous" in report.why or "way back" in report.why
+
+
+def test_an_interrupt_keeps_the_count():
+    class Stopped(Wide):
+        steps = itertools.count()
+
+        def pay(self, actions):
+            if next(self.steps) == 3000:
+                raise KeyboardInterrupt
+            return super().pay(actions)
+
+    collecting = gc.isenabled()
+    with pytest.raises(mm.EnumerationInterrupted, match="expanded") as caught:
+        mm.from_pettingzoo(Stopped)
+    assert caught.value.states > caught.value.expanded > 100
+    assert gc.isenabled() == collecting
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert np.random.default_rng.__module__ != "metamarl.envs.branching_generators"
+
+
+def walk(state, joint):
+    """The model of `Slippery`: (place, t)."""
+    (place, t), won = state, float(joint[0] == joint[1])
+    pay = [1 - won, won - 1]
+    moved = [(0.75, place + 1), (0.25, place)] if won else [(1.0, place)]
+    return [(p, (there, t + 1), pay, there == 3 or t == 5) for p, there in moved]
+
+
+def test_a_model_may_be_given():
+    options = {"state": lambda env: (env.place, env.t)}
+    game = mm.from_pettingzoo(Slippery, model=walk, **options)
+    assert "agreed with 60 random steps" in game.report().facts["model"]
+    np.testing.assert_allclose(value(game), value(mm.from_pettingzoo(Slippery)))
+    with pytest.raises(ValueError, match=r"'model' parameter .* agrees with the environment"):
+        mm.from_pettingzoo(Slippery, model=lambda s, _: [(1.0, s, [0, 0], True)], **options)
+    with pytest.raises(TypeError, match=r"list of \(probability, next state"):
+        mm.from_pettingzoo(Slippery, model=lambda _, __: [3], **options)
+    with pytest.raises(ValueError, match=r"the number of states\. Got 5"):
+        mm.from_pettingzoo(Slippery, model=walk, max_states=5, **options)
+
+
+def test_actions_for_which_the_model_has_no_outcome_are_illegal():
+    def model(state, joint):
+        return [(1.0, state, [joint[0], 0.0], True)] if joint[1] == 1 else []
+
+    class Once(Parallel):
+        length = 1
+
+        def inform(self, agent):
+            return {"action_mask": np.array([1, 1] if agent == "a" else [0, 1], np.int8)}
+
+        def pay(self, actions):
+            return {"a": float(actions["a"]), "b": 0.0}
+
+    game = mm.from_pettingzoo(Once, model=model, state=lambda env: env.t)
+    assert game.legal[1].tolist() == [[False, True], [True, False]]
+
+
+def test_a_way_back_may_be_given():
+    def restore(env, state):
+        env.place, env.t = state
+        env.agents = env.possible_agents[:]
+
+    options = {"state": lambda env: (env.place, env.t), "restore": restore}
+    game = mm.from_pettingzoo(Slippery, **options)
+    assert game.report().facts["copies"] == "the given 'restore', tested"
+    np.testing.assert_allclose(value(game), value(mm.from_pettingzoo(Slippery)))
+    options["restore"] = lambda env, _: setattr(env, "place", 0)
+    with pytest.raises(ValueError, match="no way back to a state"):
+        mm.from_pettingzoo(Slippery, "exact", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"make": 3}, TypeError, "'make' parameter of from_pettingzoo must be a function"),
+        ({"make": Parallel()}, TypeError, r"such as lambda: MyEnv\(slip=0.1\)"),
+        ({"mode": "exakt"}, ValueError, "did you mean 'exact'"),
+        ({"state": 3}, TypeError, "'state' parameter"),
+        ({"model": walk}, ValueError, "given with 'restore' or 'model'"),
+        ({"simultaneous": "no"}, ValueError, "'auto', True or False"),
+        ({"horizon": 0}, ValueError, "'horizon' parameter"),
+        ({"discount": 2}, ValueError, "between 0 and 1"),
+        ({"ignore": "history"}, TypeError, "names of attributes"),
+        ({"max_states": 0}, ValueError, "'max_states' parameter"),
+        ({"samples": 0}, ValueError, "'samples' parameter"),
+        ({"seed": -1}, ValueError, "'seed' parameter"),
+    ],
+)
+def test_bad_parameters(options, error, words):
+    with pytest.raises(error, match=words):
+        mm.from_pettingzoo(**{"make": Parallel, **options})
+
+
+def test_the_report_says_what_was_done():
+    text = str(mm.from_pettingzoo(Slippery).report())
+    for words in (
+        "exact: every state and every outcome of chance was played",
+        "a (2 actions), b (2 actions)",
+        "15 told apart, 13 that differ (with the end)",
+        "every player sees the state",
+        "snapshots, tested",
+    ):
+        assert words in text
+    assert "trajectories: not exact" in str(mm.inspect(Deck))
+
+
+def test_the_way_back_to_the_environment():
+    game = mm.from_pettingzoo(lambda: pettingzoo.make("aec", "classic/tictactoe-v3"))
+    link = game.plug_in
+    env = link.make()
+    env.reset(seed=link.seed)
+    rng, state = np.random.default_rng(0), int(np.argmax(game.initial))
+    while not any(env.terminations.values()):
+        i = link.agents.index(env.agent_selection)
+        observation, _, _, _, info = env.last()
+        assert state in link.shows[i][mm.sight(observation, info)]
+        assert len(link.shows[i][mm.sight(observation, info)]) == 1
+        action = int(rng.choice(np.flatnonzero(observation["action_mask"])))
+        assert game.legal[i][state, action]
+        row = int(game.table.rows[state] + game.legal[i][state, :action].sum())
+        state = int(game.table.indices[game.table.indptr[row]])
+        env.step(action + link.starts[i])
+    assert game.table.indices[game.table.indptr[game.table.rows[state]]] == state  # it is over
+
+
+def test_a_game_may_go_to_other_processes():
+    class Here(Slippery):
+        """Known to this function alone."""
+
+    game = mm.from_pettingzoo(Here)
+    again = pickle.loads(pickle.dumps(game))
+    assert str(again.report()) == str(game.report())
+    np.testing.assert_allclose(value(again), value(game))
+    assert again.plug_in.make is None
