@@ -60,6 +60,9 @@ def solve(
     Returns:
         The policy with the smallest gap that was measured, its value and its gap, both exact.
 
+    A game that was estimated from draws is solved three times: also as either half of its draws
+    has it, to tell how far its value may be off (`solution.width`).
+
     Raises:
         TypeError, ValueError: a bad parameter, or a game that is not for this solver.
         SolveError: see `throw`.
