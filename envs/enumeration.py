@@ -30,6 +30,8 @@ class Explored:
     """What each joint action does, in the order of `itertools.product(*choices)`."""
     seen: list[tuple[Hashable, ...]] = field(default_factory=list)
     """What every player sees in every state, frozen (mask included); a mover, when it acts."""
+    also_seen: list[tuple[int, tuple[Hashable, ...]]] = field(default_factory=list)
+    """(state, what every player saw) of second visits on which that was something else."""
     keys: list[tuple[tuple[int, ...], Hashable]] = field(default_factory=list)
     """(movers, state) by which the states are told apart."""
     start: dict[int, float] = field(default_factory=dict)
@@ -38,6 +40,9 @@ class Explored:
     """Whether any step, or the reset, has several outcomes."""
     visits_tested: int = 0
     """Second visits of a state whose rows were the same as those of the first."""
+
+    steps_agreed: int = 0
+    """Steps of random play in which nothing happened that is not in here."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -100,6 +105,8 @@ class Enumeration:
     """The state's key, where the environment stands."""
     max_states: int
     seed: int
+    coarse: bool = False
+    """Whether the key may leave something out: second visits are all looked at."""
     timed: bool = False
     """Whether the game has a clock of its own: then episodes may be cut off from outside."""
     progress: bool = False
@@ -134,6 +141,7 @@ class Enumeration:
 
     def _start(self) -> None:
         view, start = self.view, self.found.start
+        self.first: list[Token] = []
         for p, _ in self.branch.outcomes(lambda: view.reset(self.seed)):
             if view.over:
                 raise NotMarkovError("the environment is over as soon as it is reset")
@@ -187,6 +195,8 @@ class Enumeration:
                     self._again.append(visit)
                 else:
                     self._again[slot - 1] = visit
+            if self.coarse:
+                self._look_again(state)
             return state
         found, view = self.found, self.view
         state = self._index[key] = len(found)
@@ -199,21 +209,34 @@ class Enumeration:
         found.rows.append([])
         if self.branch.position > len(chance):
             raise NotMarkovError("what players see is drawn at random")
-        self._waiting.append((state, self.copies.keep(before, actions, chance)))
+        token = self.copies.keep(before, actions, chance)
+        if before is None:
+            self.first.append(token)
+        self._waiting.append((state, token))
         return state
+
+    def _look_again(self, state: int) -> None:
+        """See whether the same is legal and seen as on the first visit."""
+        found, view = self.found, self.view
+        if tuple(tuple(view.legal(i).tolist()) for i in view.movers) != found.choices[state]:
+            here = f"in the state {found.keys[state]!r:.120}"
+            raise NotMarkovError(f"other actions are legal on a second visit {here}")
+        seen = self._see()
+        if seen != found.seen[state]:
+            found.also_seen.append((state, seen))
 
     def _compare(self, state: int, token: Token) -> None:
         """Raise where a second visit goes on in another way than the first."""
         found, view = self.found, self.view
         token.restore()
         here = f"in the state {found.keys[state]!r:.120}"
-        choices = tuple(tuple(view.legal(i).tolist()) for i in view.movers)
-        if choices != found.choices[state]:
-            raise NotMarkovError(f"different actions are legal on a second visit {here}")
-        joints = itertools.product(*choices)
+        self._look_again(state)
+        joints = itertools.product(*found.choices[state])
         for joint, row in zip(joints, found.rows[state], strict=True):
             actions = dict(zip(view.movers, joint, strict=True))
-            again = self._play(token, actions, lambda *_: self._known())
+            again = self._play(
+                token, actions, lambda *_: self._index.get((view.movers, self.state()), -2)
+            )
             if again.cuts and not row.cuts:
                 if not self.timed:
                     raise OuterLimitError
@@ -225,6 +248,3 @@ class Enumeration:
                 raise NotMarkovError(f"the same move pays differently on a second visit {here}")
             token.restore()
         self.found.visits_tested += 1
-
-    def _known(self) -> int:
-        return self._index.get((self.view.movers, self.state()), -2)

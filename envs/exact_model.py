@@ -41,6 +41,10 @@ class Whole:
         view, request = opened.view, opened.request
         raw = explore(opened)
         self.raw_states = len(raw)
+        self.tests = (
+            f"{raw.visits_tested:,} second visits of a state went on as the first; "
+            f"{raw.steps_agreed:,} steps of random play agreed"
+        )
         self.joined = 0
         self.found = raw
         if not view.parallel and request.simultaneous is not False:
@@ -134,6 +138,9 @@ def shows_of(
     for s, movers in enumerate(found.movers):
         for i in movers:
             shows[i].setdefault(found.seen[s][i], set()).add(int(classes[s]))
+    for s, seen_again in found.also_seen:
+        for i in found.movers[s]:
+            shows[i].setdefault(seen_again[i], set()).add(int(classes[s]))
     return tuple({look: tuple(sorted(states)) for look, states in seen.items()} for seen in shows)
 
 
@@ -157,7 +164,7 @@ def _report(opened: Opened, whole: Whole, game: PettingZooGame) -> Report:
             "information": _know(opened, whole.information),
             "ends": "cut off (truncated)" if whole.cut else _ends(whole),
             "copies": opened.copies.words if opened.copies else "",
-            "second visits": f"{found.visits_tested:,} tested, all went on as the first",
+            "tests": whole.tests,
             "kind": game.kind,
         },
         warnings=(*opened.warnings, *((limit,) if whole.cut else ()), *_doubts(whole)),

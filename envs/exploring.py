@@ -16,8 +16,8 @@ from metamarl.envs.information import Information, find_information
 from metamarl.envs.merging import find_classes
 from metamarl.envs.opening import Opened, has_state
 from metamarl.envs.plug_in import sight
+from metamarl.envs.random_play import play_against
 from metamarl.envs.snapshot import NoCopyError
-from metamarl.envs.state_key import BOOKKEEPING
 from metamarl.envs.table import Table
 from metamarl.envs.tabulation import truncation_marks
 
@@ -57,11 +57,16 @@ def explore(opened: Opened) -> Explored:
         state=opened.state,
         max_states=request.max_states,
         seed=request.seed,
+        coarse=opened.coarse,
         timed=request.timed,
         progress=request.progress,
     )
     try:
-        return search.run()
+        found = search.run()
+        found.steps_agreed = play_against(
+            found, search.first, opened.view, opened.branch, opened.state, request
+        )
+        return found
     except ContinuousDrawError as draw:
         raise NotExactError(f"its chance is continuous: it uses {draw}", sampled) from None
     except NoCopyError as error:
@@ -79,20 +84,18 @@ def explore(opened: Opened) -> Explored:
             "a coarser 'state', attributes to 'ignore' or the 'model', or leave the exact mode"
         )
         if request.state is None:
-            why += f". Attributes that vary most: {_widest(error.explored, opened)}"
+            why += f". Attributes that vary most: {_widest(error.explored)}"
         if request.state is None and opened.view.parallel and has_state(opened.view.env):
             why += ". It has a state(): state=lambda env: env.state() may be coarser"
         raise NotExactError(why, _large(opened) or "trajectories") from error
 
 
-def _widest(explored: Explored, opened: Opened) -> str:
+def _widest(explored: Explored) -> str:
     """The three attributes with the most values, and how many these are."""
-    left_out = {*BOOKKEEPING, *opened.request.ignore}
     values: dict[str, set[Any]] = {}
     frozen: Any
     for _, frozen in explored.keys:  # the class, the attributes' values, and their names
-        kept = [name for name in frozen[-1] if name not in left_out]
-        for name, part in zip(kept, frozen[1:-1], strict=False):
+        for name, part in zip(frozen[-1], frozen[1:-1], strict=False):
             values.setdefault(name, set()).add(part)
     most = sorted(values, key=lambda name: -len(values[name]))[:3]
     return ", ".join(f"{name} ({len(values[name]):,} values)" for name in most)

@@ -75,6 +75,11 @@ class Opened:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def coarse(self) -> bool:
+        """Whether the key of a state may leave something out."""
+        return not self.key.startswith("the attributes") or self.request.ignore != ("history",)
+
+    @property
     def name(self) -> str:
         """What the environment calls itself."""
         metadata = getattr(self.view.env, "metadata", None) or {}

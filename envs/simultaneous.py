@@ -45,6 +45,9 @@ def join_hidden_moves(raw: Explored, mode: str) -> tuple[Explored, int]:
         made.rows.append(
             [replace(row, outcomes=tuple((p, enter(t)) for p, t in row.outcomes)) for row in rows]
         )
+    for state, sights in raw.also_seen:
+        if state in index:
+            made.also_seen.append((index[state], sights))
     return made, joined
 
 

@@ -48,6 +48,7 @@ class Freezer:
     def __init__(self, ignore: Iterable[str] = ()) -> None:
         self._ignore = frozenset(ignore)
         self._active: set[int] = set()
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._by_type: dict[type, Callable[[Any], Hashable]] = {}
         self._by_kind: dict[Kind, Callable[[Any], Hashable]] = {
             Kind.CONSTANT: self._constant,
@@ -113,6 +114,12 @@ class Freezer:
             return (array.shape, self._sequence(array.ravel().tolist()))
         return (array.shape, array.tobytes())
 
+    def _kept(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        kept = self._names.get(names)
+        if kept is None:
+            kept = self._names[names] = tuple(x for x in names if x not in self._ignore)
+        return kept
+
     def _object(self, value: Any) -> Hashable:
         if type(value) is Uniform:
             raise ContinuousDrawError("a uniform random number that is kept")
@@ -128,7 +135,7 @@ class Freezer:
                 for name, x in attributes.items()
                 if name not in ignore
             ]
-            found.append(tuple(attributes))
+            found.append(self._kept(tuple(attributes)))
         found += [self(getattr(value, name, None)) for name in SLOTS[type(value)]]
         self._active.discard(id(value))
         return tuple(found)

@@ -720,3 +720,44 @@ def test_a_game_may_go_to_other_processes():
     assert str(again.report()) == str(game.report())
     np.testing.assert_allclose(value(again), value(game))
     assert again.plug_in.make is None
+
+
+def test_a_coarse_state_is_looked_at_on_every_visit():
+    class Twofaced(Endless):
+        """The same over again, but for what is seen; and, if wanted, for what is legal."""
+
+        narrow = False
+
+        def see(self, agent):
+            return np.int64(self.t)
+
+        def inform(self, agent):
+            return {"action_mask": np.array([1, self.t < 4 or not self.narrow], np.int8)}
+
+    class Narrow(Twofaced):
+        narrow = True
+
+    options = {"state": lambda _: 0, "discount": 0.5}
+    game = mm.from_pettingzoo(Twofaced, **options)
+    assert set(game.plug_in.shows[0].values()) == {(0,)}
+    assert len(game.plug_in.shows[0]) > 1
+    with pytest.raises(ValueError, match="other actions are legal on a second visit"):
+        mm.from_pettingzoo(Narrow, "exact", state=lambda env: min(env.t, 3), discount=0.5)
+
+
+def test_a_state_that_is_wrong_late_in_an_episode_is_found():
+    class Late(Endless):
+        """All is the same over and over again, but for one prize."""
+
+        def pay(self, actions):
+            return {"a": 5.0 * (self.t == 4), "b": 0.0}
+
+    with pytest.raises(ValueError, match="random play pays what the enumeration did not"):
+        mm.from_pettingzoo(Late, "exact", state=lambda _: 0, discount=0.5)
+
+    class Stairs(Late):
+        def pay(self, actions):
+            return dict.fromkeys(actions, 0.0)
+
+    with pytest.raises(ValueError, match="random play leads where the enumeration did not"):
+        mm.from_pettingzoo(Stairs, "exact", state=lambda env: env.t > 2, discount=0.5)
