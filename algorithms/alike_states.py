@@ -7,6 +7,7 @@ sight comes next, within five standard errors.
 """
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def _facts(
     return facts
 
 
-def _same(one: Sequence[tuple], other: Sequence[tuple]) -> bool:  # type: ignore[type-arg]
+def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
     for (n, seen, mean, variance), (m, seen_too, mean_too, variance_too) in zip(
         one, other, strict=True
     ):

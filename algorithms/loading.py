@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import FORMAT, Solution, Status, Trace, describe
-from metamarl.algorithms.solve import SOLVERS
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.solvers import SOLVERS
 from metamarl.envs.checks import check_kind, complaint, said
 from metamarl.envs.game import MarkovGame
 

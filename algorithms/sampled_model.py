@@ -44,8 +44,10 @@ def build_sampled(opened: Opened) -> PettingZooGame:
             draws.draw_starts(1)
             draws.draw_starts(RESETS * request.samples)
             draws.draw_all(alike)
-        game = _estimate(opened, simulator, draws)
-        return refine(game, request.samples - alike) if request.samples > alike else game
+        game: Any = _estimate(opened, simulator, draws)
+        if request.samples > alike:
+            game = refine(game, request.samples - alike)
+        return game
     except TooManyDrawnError:
         why = f"draws led to more than max_states = {request.max_states:,} states"
         raise NotExactError(why, "neural" if opened.continuous else "trajectories") from None

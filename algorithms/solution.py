@@ -156,8 +156,10 @@ class Solution:
 
     def __repr__(self) -> str:
         values = ", ".join(f"{v:.6g}" for v in self.value)
+        width = "" if self.width is None else ", ".join(f"{v:.3g}" for v in self.width)
         return (
-            f"Solution({self.status.name.lower()}, value=[{values}], gap={self.gap:.3g}, "
+            f"Solution({self.status.name.lower()}, value=[{values}], "
+            f"{f'width=[{width}], ' if width else ''}gap={self.gap:.3g}, "
             f"iterations={self.iterations}, seconds={self.seconds:.3g}, solver={self.solver})"
         )
 

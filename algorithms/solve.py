@@ -6,23 +6,16 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.algorithms._solving_status import SolvingStatus
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.evaluation import evaluate
 from metamarl.algorithms.evaluator import Evaluator
-from metamarl.algorithms.exact import Exact, is_exactly_solvable
-from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
-from metamarl.algorithms.policy_gradient import (
-    NaturalPolicyGradient,
-    PolicyGradient,
-    QAscent,
-)
-from metamarl.algorithms.regret_matching import RegretMatching, is_quicker
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
 from metamarl.algorithms.solver import AbstractSolver
-from metamarl.algorithms.v_learning import VLearning
+from metamarl.algorithms.solvers import find_solver
 from metamarl.algorithms.value_width import value_width
-from metamarl.envs.checks import check_choice, check_integer, check_kind, check_real, complaint
+from metamarl.envs.checks import check_integer, check_kind, check_real, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.sampled_game import SampledGame
 
@@ -31,18 +24,6 @@ if TYPE_CHECKING:
     from metamarl.algorithms.observation_policy import ObservationPolicy
     from metamarl.envs.episodes import EpisodicEnvironment
 
-SOLVERS: dict[str, type[AbstractSolver]] = {
-    solver.name: solver
-    for solver in (
-        Exact,
-        RegretMatching,
-        OptimisticMirrorDescent,
-        QAscent,
-        PolicyGradient,
-        NaturalPolicyGradient,
-        VLearning,
-    )
-}
 FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` exact
 
 
@@ -100,6 +81,9 @@ def solve(
     Returns:
         The policy with the smallest gap that was measured, its value and its gap, both exact.
 
+    A game that was estimated from draws is solved three times: also as either half of its draws
+    has it, to tell how far its value may be off (`solution.width`).
+
     Raises:
         TypeError, ValueError: a bad parameter, or a game that is not for this solver.
         SolveError: see `throw`.
@@ -115,7 +99,7 @@ def solve(
     if playing is not None:
         from metamarl.algorithms.episodic import solve_by_playing
 
-        with _Progress(progress, tol) as show:
+        with SolvingStatus(progress, tol) as show:
             return solve_by_playing(
                 playing, options, init, tol, limit, seed, throw=throw, show=show
             )
@@ -134,7 +118,7 @@ def solve(
     records: list[tuple[int, float, float, float | None]] = []
     best, best_gap, done = first, np.inf, 0
     status = Status.MAX_ITERATIONS
-    with _Progress(progress, tol) as show:
+    with SolvingStatus(progress, tol) as show:
         try:
             while done < limit:
                 done += run.advance(min(run.next_check(done), limit - done))
@@ -192,30 +176,6 @@ def _environment(game: Any) -> "EpisodicEnvironment":
     return game
 
 
-def find_solver(
-    solver: str | AbstractSolver,
-    game: Any = None,
-    where: str = "solve",
-    tol: float = 0.0,
-) -> AbstractSolver:
-    """Options object for a solver's name ("auto" needs the game); ValueError for unknown ones."""
-    if isinstance(solver, AbstractSolver):
-        return solver
-    if not isinstance(solver, str):
-        must = "a solver's name or an options object"
-        raise TypeError(complaint("solver", where, must, solver))
-    check_choice(solver, "solver", where, ["auto", *SOLVERS])
-    if solver != "auto":
-        return SOLVERS[solver]()
-    if game is not None and not isinstance(game, MarkovGame):
-        return VLearning()
-    if game is not None and not is_exactly_solvable(game):
-        return QAscent() if game.kind == "potential" else OptimisticMirrorDescent()
-    if game is not None and game.kind == "zero-sum" and is_quicker(game, tol):
-        return RegretMatching()
-    return Exact()
-
-
 def _width(
     game: MarkovGame,
     answer: JointPolicy | CorrelatedPolicy,
@@ -250,30 +210,3 @@ def _trace(records: list[tuple[int, float, float, float | None]]) -> Trace:
         seconds=np.array(seconds, float),
         potential=np.array(potential, float) if known else None,
     )
-
-
-class _Progress:
-    """Shows iterations and gap where wanted and where there is a terminal."""
-
-    def __init__(self, wanted: bool, tol: float) -> None:
-        self._status: Any = None
-        self._tol = tol
-        if wanted:
-            from rich.console import Console
-
-            console = Console(stderr=True)
-            if console.is_terminal:
-                self._status = console.status("solving")
-
-    def __enter__(self) -> "_Progress":
-        if self._status is not None:
-            self._status.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._status is not None:
-            self._status.__exit__(*error)
-
-    def __call__(self, done: int, gap: float) -> None:
-        if self._status is not None:
-            self._status.update(f"{done:,} iterations, gap {gap:.3g} (to reach {self._tol:g})")

@@ -45,15 +45,21 @@ def from_pettingzoo(
     state when it chooses (else the game would let it act on what it does not know). Equivalent
     states are merged. `game.report()` says what was found.
 
+    Mode "sample" is for environments whose chance cannot be listed. It plays every joint action
+    several times in every state that draws lead to, from seeds, more often where the value depends
+    on it, and returns the game that fits best. That is an estimate, and never called anything else:
+    `mm.solve` adds `solution.width`, half of a 95 % interval around each value, and `solution.gap`
+    is the gap in the estimated game. `mm.refine(game, samples)` draws more.
+
     Players are `possible_agents`, in order. A player that does not move in a state has the one
     action 0 there. States keep no clock but the environment's own: episodes that are cut off by a
     step counter among its attributes end there.
 
     Args:
         make: makes the environment, alike every time: `lambda: MyEnv(slip=0.1)`.
-        mode: "exact"; "auto", which takes the most exact mode that is possible; or "trajectories",
-            which returns an `EpisodicEnvironment`, to be learned in by playing (of the parameters
-            below, `discount` and `horizon` count).
+        mode: "exact"; "sample", a model estimated from draws; "auto", the more exact of these that
+            is possible; or "trajectories", which returns an `EpisodicEnvironment`, to be learned in
+            by playing (of the parameters below, `discount` and `horizon` count).
         state: `state(env)`, numbers, arrays or tuples that say all that matters for what comes;
             else all attributes of the environment, but for `ignore` and the usual bookkeeping. With
             a discount and without a horizon, a parallel environment's `state()`, if it has one:
@@ -70,7 +76,8 @@ def from_pettingzoo(
         discount: γ; 1 if left out, which needs play to end or a horizon.
         ignore: names of attributes that do not matter for what comes, such as a list for drawing.
         max_states: give up beyond so many states.
-        samples: draws per state and joint action, for modes that estimate.
+        samples: draws per state and joint action whose outcome is random, on the average, for mode
+            "sample". Half of them are shared out alike.
         seed: for `reset`, and for all that is tested at random.
         progress: show counts on a terminal.
 

@@ -113,7 +113,7 @@ def read_solver(
     """A solver's options object from its name and `-s name=value`."""
     from dataclasses import fields
 
-    from metamarl.algorithms.solve import find_solver
+    from metamarl.algorithms.solvers import find_solver
 
     solver = type(find_solver(name, game, where))
     options, known = parse_pairs(texts, "-s"), [field.name for field in fields(solver)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from metamarl.algorithms.solve import find_solver
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.solvers import find_solver
 from metamarl.arms import Part, Terms, run_parts
 from metamarl.comparison import BASELINE, Comparison, Row
 from metamarl.envs.checks import check_integer, check_real, complaint, said

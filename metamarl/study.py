@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from metamarl.algorithms.policy import JointPolicy
-from metamarl.algorithms.solve import find_solver
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.solvers import find_solver
 from metamarl.comparing import compare, usual_solver
 from metamarl.comparison import Comparison
 from metamarl.envs import MarkovGame, family

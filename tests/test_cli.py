@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from metamarl import _cli_support as support
 from metamarl._compare_plan import outcome
-from metamarl.algorithms.solve import SOLVERS
+from metamarl.algorithms.solvers import SOLVERS
 from metamarl.cli import app
 from metamarl.comparison import Comparison
 from metamarl.envs import family, games

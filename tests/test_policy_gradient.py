@@ -18,7 +18,8 @@ from metamarl.algorithms.policy_gradient import (
     potential_value,
 )
 from metamarl.algorithms.solution import Status
-from metamarl.algorithms.solve import SOLVERS, solve
+from metamarl.algorithms.solve import solve
+from metamarl.algorithms.solvers import SOLVERS
 from metamarl.envs import MarkovGame, make
 
 SOLVER_TYPES = (QAscent, PolicyGradient, NaturalPolicyGradient)

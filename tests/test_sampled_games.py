@@ -275,7 +275,7 @@ def test_general_sum_and_more_players():
 
 def test_more_is_drawn_where_the_value_depends_on_it():
     errors, covered = {"alike": [], "where it matters": []}, []
-    for k in range(8):
+    for k in range(20):
         game = _layers(k)
         value = mm.solve(game).value[0]
         alike = _drawn(game, 24, seed=k)
@@ -288,7 +288,7 @@ def test_more_is_drawn_where_the_value_depends_on_it():
     error, width = np.mean(errors["where it matters"], axis=0) / np.mean(errors["alike"], axis=0)
     assert error < 0.9
     assert width < 0.7
-    assert np.mean(covered) > 0.9
+    assert np.mean(covered) >= 0.85  # of 40 runs: 3 standard errors below 0.95
 
 
 def test_draws_are_shared_out_as_neyman_says():

@@ -18,7 +18,8 @@ from metamarl.algorithms.exact import Exact
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import SolveError, SolveInterrupted, Status
-from metamarl.algorithms.solve import SOLVERS, solve
+from metamarl.algorithms.solve import solve
+from metamarl.algorithms.solvers import SOLVERS
 from metamarl.envs import MarkovGame, make
 
 FAST = settings(deadline=None, max_examples=40, derandomize=True)

@@ -14,7 +14,7 @@ import metamarl as mm
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import Exact
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
-from metamarl.algorithms.solve import find_solver
+from metamarl.algorithms.solvers import find_solver
 from metamarl.envs import MarkovGame, from_rules, make
 
 FAST = settings(deadline=None, max_examples=60, derandomize=True)
