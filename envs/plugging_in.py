@@ -89,7 +89,7 @@ def from_pettingzoo(
             if request.mode == "auto" and error.fitting in MODES:
                 why = f"not exact: {error}"
                 return MODES[error.fitting](opened).with_report(why=why)
-            raise ValueError(refusal(opened, error)) from error
+            raise ValueError(refusal(opened, error)) from None
 
 
 def inspect(make: Callable[[], Any], **options: Any) -> Report:
