@@ -61,7 +61,7 @@ def environment_tasks(
             try:
                 found.append((opened, explore_exactly(opened)))
             except NotExactError as error:
-                raise ValueError(refusal(opened, error)) from error
+                raise ValueError(refusal(opened, error)) from None
         if not _alike(found[0][1].table, found[-1][1].table):
             must = "ranges in which the games have the same states and possible moves, such as "
             must += "chances that stay away from 0 and 1"

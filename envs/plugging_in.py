@@ -105,7 +105,7 @@ def from_pettingzoo(
                 return game.with_report(why=why) if why else game
             except NotExactError as error:
                 if request.mode != "auto" or error.fitting not in MODES or error.fitting == chosen:
-                    raise ValueError(refusal(opened, error, chosen)) from error
+                    raise ValueError(refusal(opened, error, chosen)) from None
                 chosen, why = error.fitting, f"not {chosen}: {error}"
 
 

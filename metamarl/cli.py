@@ -35,7 +35,7 @@ def start(
     metamarl solve soccer       one game, with a certified distance from equilibrium
     metamarl compare soccer     meta-learned starts against starts from scratch
     metamarl tiered permuted    learn in cheap tasks, act carefully in the costly one
-    metamarl inspect --env …    what a PettingZoo environment of your own is, as a game
+    metamarl inspect --env …    what a PettingZoo environment is, as a game
 
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
     """  # noqa: D301  (\b keeps the lines as they are)

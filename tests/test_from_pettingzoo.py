@@ -761,3 +761,19 @@ def test_a_state_that_is_wrong_late_in_an_episode_is_found():
 
     with pytest.raises(ValueError, match="random play leads where the enumeration did not"):
         mm.from_pettingzoo(Stairs, "exact", state=lambda env: env.t > 2, discount=0.5)
+
+
+@pytest.mark.parametrize("base", [Parallel, Turns])
+def test_one_player_and_a_hundred_actions(base):
+    class Alone(base):
+        length, actions, first = 1, (100,), (0,)
+
+        def pay(self, actions):
+            return {"a": float(actions["a"])}
+
+        def play(self, agent, action):
+            self.rewards["a"] = float(action)
+
+    game = mm.from_pettingzoo(lambda: Alone(("a",)))
+    assert (game.n_players, game.n_actions, game.n_states) == (1, (100,), 2)
+    assert mm.solve(game).value.tolist() == [99.0]
