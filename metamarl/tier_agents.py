@@ -27,11 +27,11 @@ method, summed along the policy, so that they need neither H nor the number of e
 as fast as they can: long before bounds that hold for all states and episodes at once. Exploration
 that is done anyway pays for most of the test.
 
-Both conditions only take trust away: what is proved of the cost of wrong trusts still holds. That a
-right trust is never given up for good is not proved: a z-score strays beyond $z_2$ now and then,
-for a constant $z_2$ in the end with certainty, but by the law of the iterated logarithm only when
-$\sqrt{2 \log \log N} > z_2$, which for 4 is no N that anyone will see. The two numbers were chosen
-on permuted and identical tasks; others drawn anew are in `benchmarks/tiers.py`.
+Both conditions only take trust away, so what bounds the cost of wrong trusts still does. That right
+ones end regret for good is not proved: a z-score strays beyond a constant $z_2$ in the end. (Were σ
+exact, by the law of the iterated logarithm only where $\sqrt{2 \log \log N} > z_2$: for 4, never in
+practice.) The two numbers were chosen on permuted and identical tasks; `benchmarks/tiers.py` has
+others, drawn anew.
 """
 
 from dataclasses import dataclass, fields
