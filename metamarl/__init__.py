@@ -13,6 +13,8 @@ _root = _Path(__file__).parent
 if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic links
     __path__.append(str(_root.parent))
 
+_import_module("metamarl._registration").register_when_imported()
+
 if _TYPE_CHECKING:
     from metamarl.algorithms.correlated import CorrelatedPolicy
     from metamarl.algorithms.episodic import EpisodicSolution
