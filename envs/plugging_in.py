@@ -57,9 +57,10 @@ def from_pettingzoo(
 
     Args:
         make: makes the environment, alike every time: `lambda: MyEnv(slip=0.1)`.
-        mode: "exact"; "sample", a model estimated from draws; "auto", the more exact of these that
-            is possible; or "trajectories", which returns an `EpisodicEnvironment`, to be learned in
-            by playing (of the parameters below, `discount` and `horizon` count).
+        mode: "exact"; "sample", a model estimated from draws; "trajectories", which returns an
+            `EpisodicEnvironment`, to be learned in by playing (of the parameters below, `discount`
+            and `horizon` count); or "auto", the first of these that is possible: the report says
+            which one, and why.
         state: `state(env)`, numbers, arrays or tuples that say all that matters for what comes;
             else all attributes of the environment, but for `ignore` and the usual bookkeeping. With
             a discount and without a horizon, a parallel environment's `state()`, if it has one:
@@ -95,8 +96,7 @@ def from_pettingzoo(
         max_states=max_states, samples=samples, seed=seed, progress=progress,
     )  # fmt: skip
     if request.mode == "trajectories":
-        most = MOST_STEPS if request.horizon is None else request.horizon
-        return EpisodicEnvironment(request.make, discount=request.discount, max_steps=most)
+        return _episodes(request)
     with open_environment(request) as opened:
         chosen, why = "exact" if request.mode == "auto" else request.mode, ""
         while True:
@@ -104,9 +104,17 @@ def from_pettingzoo(
                 game = MODES[chosen](opened)
                 return game.with_report(why=why) if why else game
             except NotExactError as error:
+                why = f"not {chosen}: {error}"
+                if request.mode == "auto" and error.fitting == "trajectories":
+                    return _episodes(request).with_report(why=why)
                 if request.mode != "auto" or error.fitting not in MODES or error.fitting == chosen:
                     raise ValueError(refusal(opened, error, chosen)) from None
-                chosen, why = error.fitting, f"not {chosen}: {error}"
+                chosen = error.fitting
+
+
+def _episodes(request: Request) -> EpisodicEnvironment:
+    most = MOST_STEPS if request.horizon is None else request.horizon
+    return EpisodicEnvironment(request.make, discount=request.discount, max_steps=most)
 
 
 def inspect(make: Callable[[], Any], **options: Any) -> Report:

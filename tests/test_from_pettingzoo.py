@@ -51,7 +51,7 @@ def test_trap_02_turns_that_hide_simultaneous_moves():
     np.testing.assert_allclose(value(mm.from_pettingzoo(make, simultaneous=True)), 0, atol=1e-12)
     # Read as turns, who moves second would win every round: the players cannot see that much.
     with pytest.raises(ValueError, match="the observation is not the state: 'player_1'"):
-        mm.from_pettingzoo(make, simultaneous=False)
+        mm.from_pettingzoo(make, mode="exact", simultaneous=False)
 
 
 @pytest.mark.parametrize("wrap", [lambda env: env, turn_based_aec_to_parallel])
@@ -269,7 +269,11 @@ def test_trap_05_chance_that_is_drawn_at_reset_and_hidden():
     assert report.mode == "trajectories"
     assert "something is drawn at reset and kept from it" in report.why
     with pytest.raises(ValueError, match="What fits: mode 'trajectories'"):
-        mm.from_pettingzoo(Deck)
+        mm.from_pettingzoo(Deck, mode="exact")
+    played = mm.from_pettingzoo(Deck)  # "auto" says that it is not exact, and why
+    assert isinstance(played, mm.EpisodicEnvironment)
+    assert not played.report().exact
+    assert "not exact: the observation is not the state" in played.report().why
 
     class Open(Deck):
         def see(self, agent):
@@ -532,7 +536,7 @@ def test_sights_that_are_drawn_at_random_are_refused():
             return np.int64(self.np_random.integers(2))
 
     with pytest.raises(ValueError, match="what players see is drawn at random"):
-        mm.from_pettingzoo(Foggy)
+        mm.from_pettingzoo(Foggy, mode="exact")
 
 
 # --- modes, limits, and what may be given
@@ -556,7 +560,7 @@ class Wide(Parallel):
 
 def test_too_many_states_end_with_the_alternatives():
     with pytest.raises(ValueError, match=r"more than max_states = 300 states\. Raise") as caught:
-        mm.from_pettingzoo(Wide, max_states=300)
+        mm.from_pettingzoo(Wide, mode="exact", max_states=300)
     for word in ("'state'", "'ignore'", "'model'", "'trajectories'"):
         assert word in str(caught.value)
     report = mm.inspect(Wide, max_states=300)
