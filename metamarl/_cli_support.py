@@ -1,5 +1,6 @@
 """What the commands share: options from text, one sentence for every error, columns."""
 
+import _thread
 import ast
 import difflib
 import os
@@ -7,6 +8,7 @@ import shutil
 import signal
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -43,12 +45,21 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(BAD_INPUT) from None
 
 
+def _interrupt_again(unraisable: Any) -> None:
+    """Ctrl-C that hits a destructor is printed and lost: send it once more."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.05, _thread.interrupt_main).start()  # not in here: it would be lost too
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def run_quietly_into_pipes(run: Callable[[], object]) -> None:
     """Run a command line; where nobody reads its output (any more), end without a word.
 
     SIGTERM is taken as Ctrl-C: what is finished is kept, and workers do not outlive the command.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.unraisablehook = _interrupt_again
     sys.stdout = sys.stdout or _nowhere()  # None where it was closed before the start
     sys.stderr = sys.stderr or _nowhere()
     try:
