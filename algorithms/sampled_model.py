@@ -12,11 +12,12 @@ import numpy as np
 
 from metamarl.algorithms.alike_states import find_alike
 from metamarl.algorithms.refinement import refine
+from metamarl.envs.copies import global_states
 from metamarl.envs.drawn_environment import DrawnEnvironment
 from metamarl.envs.draws import Draws, TooManyDrawnError
 from metamarl.envs.enumeration import EnumerationInterrupted, Explored, Row
 from metamarl.envs.exact_model import shows_of
-from metamarl.envs.exploring import NotExactError
+from metamarl.envs.exploring import FOLLOWED, LOOSE, NotExactError
 from metamarl.envs.information import find_information
 from metamarl.envs.opening import Opened, describe, describe_players
 from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
@@ -36,7 +37,10 @@ def build_sampled(opened: Opened) -> PettingZooGame:
     Raises NotExactError where the environment cannot be drawn from like that, or hides something.
     """
     request = opened.request
+    if opened.loose:
+        raise NotExactError(LOOSE, "trajectories")
     simulator = DrawnEnvironment(opened)
+    before = global_states()
     draws = Draws(simulator, request.seed, request.max_states)
     alike = min(request.samples, max(FEWEST, request.samples // 2))
     try:
@@ -47,6 +51,8 @@ def build_sampled(opened: Opened) -> PettingZooGame:
         game: Any = _estimate(opened, simulator, draws)
         if request.samples > alike:
             game = refine(game, request.samples - alike)
+        if not opened.global_generators and global_states() != before:
+            raise NotExactError(FOLLOWED, "trajectories")
         return game
     except TooManyDrawnError:
         why = f"draws led to more than max_states = {request.max_states:,} states"

@@ -121,7 +121,9 @@ class Uniform:
         branch.undecided = True
         self._bounds = [0.0, 1.0]  # shared by all that is computed from one draw
 
-    def _of_same(self, scale: float, shift: float) -> "Uniform":
+    def _of_same(self, scale: float, shift: float) -> Any:
+        if scale == 0.0:  # nothing is left of the draw
+            return shift
         other = Uniform(self._branch, scale, shift)
         other._bounds = self._bounds
         return other

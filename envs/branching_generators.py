@@ -2,16 +2,14 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from gymnasium.utils import seeding
-from numpy.typing import NDArray
 
 from metamarl.envs.branching import REAL_RANDOM, REAL_STATE, Branch, ContinuousDrawError, Uniform
-from metamarl.envs.environment import Environment
-from metamarl.envs.object_parts import KINDS, Kind, swap_generators
+from metamarl.envs.object_parts import KINDS, Kind
 
 
 class _Draws:
@@ -20,7 +18,10 @@ class _Draws:
     branch: Branch
     kind: type
 
-    def random(self, size: Any = None, *_: Any, **__: Any) -> Any:
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        if out is not None:
+            raise ContinuousDrawError("'random' with 'out'")
+        del dtype
         return _sized(size, lambda: Uniform(self.branch))
 
     def uniform(self, low: float = 0.0, high: float = 1.0, size: Any = None) -> Any:
@@ -31,6 +32,8 @@ class _Draws:
         endpoint: bool = False,
     ) -> Any:  # fmt: skip
         low, high = (0, low) if high is None else (low, high)
+        if np.ndim(low) or np.ndim(high):
+            raise ContinuousDrawError("'integers' with arrays of bounds")
         count = int(high) - int(low) + bool(endpoint)
         if count < 1:
             raise ValueError("low >= high")
@@ -70,6 +73,8 @@ class _Draws:
         return found
 
     def binomial(self, n: int, p: float, size: Any = None) -> Any:
+        if np.ndim(n) or np.ndim(p):
+            raise ContinuousDrawError("'binomial' with arrays")
         chances = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(int(n) + 1)]
         return _sized(size, lambda: self.branch.pick(chances))
 
@@ -211,6 +216,11 @@ class Patch:
                 if isinstance(owner, (REAL_RANDOM, REAL_STATE)) or name == "seed":
                     self._places.append((module, name, getattr(made, name)))
 
+    @property
+    def stand_ins(self) -> tuple[type, ...]:
+        """The classes of the stand-ins."""
+        return (self._generator, self._old, self._python)
+
     def stand_in(self, real: Any) -> Any:
         """What takes the place of a generator that is there already."""
         if isinstance(real, REAL_STATE):
@@ -219,28 +229,3 @@ class Patch:
 
 
 KINDS[Patch] = Kind.CONSTANT
-
-
-class Controlled(Environment):
-    """An environment whose chance asks `branch`: what it had, and what it makes later.
-
-    `made_at_random` says whether numbers were drawn while it was made.
-    """
-
-    def __init__(self, make: Callable[[], Any], seed: int, branch: Branch) -> None:
-        self.patch = Patch(branch)
-        with self.patch:
-            env = make()
-        self.made_at_random = branch.asked > 0
-        super().__init__(env, seed)
-        swap_generators(self, self.patch.stand_in)
-
-    def reset(self, seed: int | None = None) -> None:
-        """See `Environment`."""
-        with self.patch:
-            super().reset(seed)
-
-    def step(self, actions: Mapping[int, int]) -> NDArray[np.float64]:
-        """See `Environment`."""
-        with self.patch:
-            return super().step(actions)

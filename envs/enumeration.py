@@ -154,7 +154,6 @@ class Enumeration:
         rows = []
         for joint in itertools.product(*found.choices[state]):
             row = self._play(token, dict(zip(movers, joint, strict=True)), self._arrive)
-            found.random |= len(row.outcomes) > 1
             rows.append(row)
         return rows
 
@@ -171,6 +170,7 @@ class Enumeration:
                     cuts.append((p, self._see(), self.state()))
             else:
                 target = arrive(token, actions)
+            self.found.random |= p < 1.0
             chances[target] = chances.get(target, 0.0) + p
             for i, number in enumerate(reward.tolist()):
                 expected[i] += p * number

@@ -4,6 +4,7 @@ from typing import Any
 
 from metamarl.envs.branching import ContinuousDrawError, TooManyOutcomesError, own_generator
 from metamarl.envs.checks import complaint
+from metamarl.envs.copies import global_states
 from metamarl.envs.enumeration import (
     Enumeration,
     Explored,
@@ -25,6 +26,11 @@ OUTER_LIMIT = (
     "below 1, or 'horizon' be given: episodes are cut off (truncated) by a limit that is not in "
     "the state"
 )
+LOOSE = (
+    "it draws from a generator that cannot be followed; let it draw from one that is an attribute, "
+    "made in reset(seed)"
+)
+FOLLOWED = "it draws from a global generator in states that are rarely visited"
 RESETS = 60  # compared where hidden cards are suspected
 
 
@@ -45,6 +51,8 @@ def explore(opened: Opened) -> Explored:
         why = f"it draws from the global generator of {which} by a function imported by name, which"
         why += " cannot be followed; let it draw from one of its own, made in reset(seed)"
         raise NotExactError(why, sampled)
+    if opened.loose:
+        raise NotExactError(LOOSE, "trajectories")
     if opened.copies is None:
         raise NotExactError(f"there is no way back to a state: {opened.fault}", sampled)
     hidden = _hidden_start(opened)
@@ -62,10 +70,13 @@ def explore(opened: Opened) -> Explored:
         progress=request.progress,
     )
     try:
+        before = global_states()
         found = search.run()
         found.steps_agreed = play_against(
             found, search.first, opened.view, opened.branch, opened.state, request
         )
+        if global_states() != before:
+            raise NotExactError(FOLLOWED, _large(opened) or "trajectories")
         return found
     except ContinuousDrawError as draw:
         raise NotExactError(f"its chance is continuous: it uses {draw}", sampled) from None
@@ -74,7 +85,8 @@ def explore(opened: Opened) -> Explored:
     except OuterLimitError:
         raise ValueError(complaint("discount", WHERE, OUTER_LIMIT, request.discount)) from None
     except NotMarkovError as error:
-        raise NotExactError(f"{opened.key} do not tell the state: {error}", sampled) from None
+        why = f"{opened.key} do not tell the state: {error}"
+        raise NotExactError(why, _large(opened) or "trajectories") from None
     except TooManyOutcomesError as error:
         why = f"a reset or step has too many outcomes to list ({error})"
         raise NotExactError(why, _large(opened) or "trajectories") from None

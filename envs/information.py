@@ -44,7 +44,10 @@ def find_information(found: Explored, classes: NDArray[np.int64]) -> Information
     """
     decided, memory = True, []
     numbers: dict[Hashable, int] = {}
-    sights = [[numbers.setdefault(x, len(numbers)) for x in seen] for seen in found.seen]
+    sights = [[{numbers.setdefault(x, len(numbers))} for x in seen] for seen in found.seen]
+    for s, seen in found.also_seen:  # where the key leaves out what players see
+        for known, x in zip(sights[s], seen, strict=True):
+            known.add(numbers.setdefault(x, len(numbers)))
     n_players = len(found.seen[0])
     for player in range(n_players):
         sees = [sight[player] for sight in sights]
@@ -59,14 +62,19 @@ def find_information(found: Explored, classes: NDArray[np.int64]) -> Information
         decided &= outcome
         states_of: dict[int, set[int]] = {}
         for s in np.flatnonzero(choosing).tolist():
-            states_of.setdefault(sees[s], set()).add(int(classes[s]))
+            for x in sees[s]:
+                states_of.setdefault(x, set()).add(int(classes[s]))
         if any(len(states) > 1 for states in states_of.values()):
             memory.append(player)
     return Information(hidden=None, decided=decided, memory=tuple(memory))
 
 
 def _follow(
-    found: Explored, classes: NDArray[np.int64], player: int, sees: list[int], choosing: list[bool]
+    found: Explored,
+    classes: NDArray[np.int64],
+    player: int,
+    sees: list[set[int]],
+    choosing: list[bool],
 ) -> tuple[int, int, bool] | bool:
     """Two states that cannot be told apart, and whether they are first ones; or if all was seen."""
     steps = [_own_steps(found, s, player) for s in range(len(found))]
@@ -107,8 +115,9 @@ def _own_steps(found: Explored, state: int, player: int) -> dict[int, set[int]]:
     return steps
 
 
-def _alike(states: Iterable[int], sees: list[int]) -> list[frozenset[int]]:
+def _alike(states: Iterable[int], sees: list[set[int]]) -> list[frozenset[int]]:
     groups: dict[int, set[int]] = {}
     for s in states:
-        groups.setdefault(sees[s], set()).add(s)
+        for x in sees[s]:
+            groups.setdefault(x, set()).add(s)
     return [frozenset(group) for group in groups.values()]

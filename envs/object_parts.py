@@ -116,6 +116,27 @@ def parts_of(value: Any, kind: Kind) -> Iterator[Any]:
             yield getattr(value, name)
 
 
+def holds_generator(root: Any, stand_ins: tuple[type, ...]) -> bool:
+    """Whether a generator that is no stand-in is left inside `root`, its tuples and methods."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        value = waiting.pop()
+        kind = KINDS[type(value)]
+        if id(value) in seen or isinstance(value, (*stand_ins, spaces.Space)):
+            continue
+        seen.add(id(value))
+        if kind is Kind.GENERATOR:
+            return True
+        if isinstance(value, (types.MethodType, types.BuiltinFunctionType)):
+            owner = value.__self__
+            if KINDS[type(owner)] is Kind.GENERATOR:
+                waiting.append(owner)
+        elif kind not in (Kind.CONSTANT, Kind.OPAQUE):
+            waiting.extend(parts_of(value, kind))
+    return False
+
+
 def swap_generators(root: Any, stand_in: Callable[[Any], Any]) -> list[str]:
     """Replace every generator inside `root`, also in its spaces; the names they had."""
     names: list[str] = []

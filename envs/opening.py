@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from metamarl.envs.branching import Branch, own_generator
-from metamarl.envs.branching_generators import Controlled
+from metamarl.envs.controlled import Controlled
 from metamarl.envs.copies import (
     EPISODES,
     STEPS,
@@ -20,10 +20,12 @@ from metamarl.envs.copies import (
     Restores,
     Snapshots,
     find_fault,
+    finds_seed,
     picture,
     uses_global_generators,
 )
 from metamarl.envs.environment import Environment
+from metamarl.envs.object_parts import holds_generator
 from metamarl.envs.plug_in import sight
 from metamarl.envs.state_key import BOOKKEEPING, Freezer, core_of
 
@@ -72,6 +74,8 @@ class Opened:
     global_generators: list[str] = field(default_factory=list)
     """The global generators ("random", "numpy.random") that play draws from, where their functions
     were imported by name and cannot be followed."""
+    loose: bool = False
+    """Whether something draws that is not under control."""
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -132,6 +136,8 @@ def open_environment(request: Request) -> Iterator[Opened]:
             view.patch.follow_global()
             opened.global_generators = uses_global_generators(view, branch, request.seed)
         if not opened.global_generators:
+            loose = holds_generator(view.env, view.patch.stand_ins)
+            opened.loose = loose or finds_seed(view, branch, request.seed)
             _find_copies(opened)
         if not view.parallel:
             _compare_rewards(opened)

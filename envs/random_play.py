@@ -25,7 +25,7 @@ def play_against(
     state: Callable[[], Hashable],
     request: Request,
 ) -> int:
-    """Play whole episodes; returns the number of steps that agreed with `found`.
+    """Play whole episodes, from resets; returns the number of steps that agreed with `found`.
 
     `first` leads to first states.
 
@@ -36,8 +36,10 @@ def play_against(
     rng, agreed = own_generator(request.seed, 8), 0
     index = {key: s for s, key in enumerate(found.keys)}
     for _ in range(EPISODES):
-        first[int(rng.integers(len(first)))].restore()
         branch.sample(int(rng.integers(2**31)))
+        view.reset(request.seed)
+        if (view.movers, state()) not in index:  # something is left over from an earlier episode
+            first[int(rng.integers(len(first)))].restore()
         now = index.get((view.movers, state()), END)
         for _ in range(STEPS):
             choices = tuple(tuple(view.legal(i).tolist()) for i in view.movers)
