@@ -32,6 +32,10 @@ class Player:
     Players that draw independently draw from generators of their own. Of a `CorrelatedPolicy` one
     joint action is drawn for all that move at once: let one `Player` play all of them.
 
+    A game from `from_pettingzoo` with a horizon is played by the number of the step, which no
+    observation tells. A `Player` of all agents counts the steps; one that does not see every move,
+    such as that of one agent in a game of turns, must be told: `act(..., step=3)`.
+
     Args:
         game: the game that the policy is for.
         policy: what to play.
@@ -70,21 +74,33 @@ class Player:
         if self._eyes is not None:
             self._eyes.begin()
 
-    def act(self, agent: Hashable, observation: Any, info: Mapping[str, Any] | None = None) -> Any:
+    def act(
+        self,
+        agent: Hashable,
+        observation: Any,
+        info: Mapping[str, Any] | None = None,
+        step: int | None = None,
+    ) -> Any:
         """What `agent` does now, as its action space calls it; None where it sees nothing.
 
         Args:
             agent: one of the environment's agents.
             observation: what it sees.
             info: the environment's words to it, where a mask may be.
+            step: how many steps of the game came before this one; if left out, it is counted. The
+                observations of `to_pettingzoo` tell it.
 
         Raises:
-            ValueError: an unknown agent, or an observation that the game does not know.
+            TypeError: a step that is no number.
+            ValueError: an unknown agent, an observation that the game does not know, or one that it
+                cannot show at the step that was counted.
         """
         player = self._index.get(agent)
         if player is None:
             must = f"one of {list(self._index)}"
             raise ValueError(complaint("agent", "act", must, agent))
+        if step is not None:
+            step = check_integer(step, "step", "act", 0)
         if observation is None:
             return None
         if self._eyes is None:
@@ -92,13 +108,17 @@ class Player:
         state = self._eyes.find(player, observation, info or {}, agent)
         if state < 0:  # alive and asked, but without a legal action: whatever is sent
             return self._eyes.starts[player]
-        action = self._draw(player, state)
+        action = self._draw(player, state, step)
         self._eyes.acted(player, state, action)
         return self._eyes.starts[player] + action
 
     def _draw(self, player: int, state: int, step: int | None = None) -> int:
-        if state != self._state or player in self._moved:  # the next step
+        other = step is not None and step != self.step
+        if other or state != self._state or player in self._moved:  # the next step
             self.step = self.step + 1 if step is None else step
+            if step is None and self._is_lost(state):
+                must = "given where this Player does not play every move of the game"
+                raise ValueError(complaint("step", "act", must, step))
             self._state, self._moved = state, set()
             if self._sampler.correlated:
                 self._drawn = self._sampler.joint(self._generators[-1], state, self.step)
@@ -106,6 +126,14 @@ class Player:
         if self._sampler.correlated:
             return self._drawn[player]
         return self._sampler.draw(self._generators[player], player, state, self.step)
+
+    def _is_lost(self, state: int) -> bool:
+        """Whether the step, as it was counted, cannot be: moves were made that it was not asked."""
+        horizon = self.game.horizon
+        if horizon is None or self.step >= horizon or not isinstance(self.game, PettingZooGame):
+            return False
+        exact = self.game.plug_in.report.exact  # else states that look alike are taken for another
+        return exact and not self._sampler.comes(state, self.step)
 
 
 def _read(game: MarkovGame, observation: Any) -> tuple[int, int | None]:

@@ -65,6 +65,10 @@ class Sampler:
         found[self._options[player][state]] = self._row(player, state, step)
         return found
 
+    def comes(self, state: int, step: int) -> bool:
+        """Whether the game can be in `state` at `step`."""
+        return self._node(state, step) >= 0
+
     def _row(self, player: int, state: int, step: int) -> NDArray[np.float64]:
         node, counts = self._node(state, step), self.game.table.counts[state]
         if node < 0:

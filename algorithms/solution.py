@@ -23,7 +23,8 @@ from metamarl.envs.game import MarkovGame
 if TYPE_CHECKING:
     from metamarl.algorithms.playing import Player
 
-FORMAT = "metamarl solution 1"
+FORMAT = "metamarl solution 2"
+DIGITS = 9  # after the point, of the numbers that tell games apart
 
 
 class Status(Enum):
@@ -102,12 +103,18 @@ class Solution:
             raise ValueError(complaint("solution", "act", must, self))
         return Player(self.game, self.correlated or self.policy)
 
-    def act(self, agent: Hashable, observation: Any, info: Mapping[str, Any] | None = None) -> Any:
-        """What `agent` does on seeing this: `self.player.act`.
+    def act(
+        self,
+        agent: Hashable,
+        observation: Any,
+        info: Mapping[str, Any] | None = None,
+        step: int | None = None,
+    ) -> Any:
+        """What `agent` does on seeing this: `self.player.act` (which see for playing one agent).
 
         Call `self.player.begin()` between episodes. For another seed make a `Player`.
         """
-        return self.player.act(agent, observation, info)
+        return self.player.act(agent, observation, info, step)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the solution to one file, for `mm.load`; nothing of it is pickled.
@@ -165,11 +172,16 @@ class Solution:
 
 
 def describe(game: MarkovGame) -> dict[str, Any]:
-    """What tells games apart: name, sizes, clock, and a hash of which states follow which."""
-    table = game.table
-    links = sha256()
-    for places in (table.rows, table.indptr, table.indices):
+    """What tells games apart: name, sizes, clock, and hashes of their tables.
+
+    One is of which states follow which, one of rewards, probabilities and the start, to nine digits
+    after the point, where machines may differ.
+    """
+    table, links, numbers = game.table, sha256(), sha256()
+    for places in (*table.legal, table.rows, table.indptr, table.indices):
         links.update(places.astype("<i8").tobytes())
+    for column in (table.reward, table.probabilities, game.initial):
+        numbers.update((np.round(column, DIGITS) + 0.0).astype("<f8").tobytes())  # no -0.0
     return {
         "name": game.name,
         "n_states": game.n_states,
@@ -177,6 +189,7 @@ def describe(game: MarkovGame) -> dict[str, Any]:
         "horizon": game.horizon,
         "discount": game.discount,
         "links": links.hexdigest()[:16],
+        "numbers": numbers.hexdigest()[:16],
     }
 
 

@@ -195,12 +195,14 @@ class Environment:
 
     def _rewards(self, given: Mapping[Any, Any]) -> NDArray[np.float64]:
         reward = np.zeros(self.n_players)
+        must = "a function that makes an environment whose rewards are finite numbers"
         for agent, number in given.items():
             if not isinstance(number, Real) and np.size(number) != 1:
-                must = "a function that makes an environment whose rewards are numbers"
                 raise TypeError(complaint("make", WHERE, must, said(f"{number!r} for {agent!r}")))
             if number:
-                reward[self._player(agent)] = float(np.asarray(number).item())
+                reward[i := self._player(agent)] = float(np.asarray(number).item())
+                if not np.isfinite(reward[i]):
+                    raise ValueError(complaint("make", WHERE, must, said(f"{number} for {agent}")))
         return reward
 
     def _player(self, agent: Hashable) -> int:

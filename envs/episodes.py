@@ -36,7 +36,8 @@ class EpisodicEnvironment:
         max_steps: cut an episode off after so many steps.
         game: the same environment as an exact game, against which to grade what was learned;
             learning does not look at it. `from_pettingzoo(make)` where it can be enumerated; known
-            by itself for environments of `to_pettingzoo`.
+            by itself for environments of `to_pettingzoo`. Where it joins moves that are made in
+            turns, it must have neither horizon nor discount: its steps are not those of the play.
 
     Attributes:
         agents: the environment's `possible_agents`, in order: player i is `agents[i]`.
@@ -77,12 +78,9 @@ class EpisodicEnvironment:
             if not self._own and not isinstance(game, PettingZooGame):
                 must = "what from_pettingzoo returned for the same environment"
                 raise TypeError(complaint("game", WHERE, must, game))
-            if (
-                isinstance(game, PettingZooGame)
-                and game.plug_in.joined
-                and game.horizon is not None
-            ):
-                must = "one without a horizon, where moves made in turns were joined"
+            joined = isinstance(game, PettingZooGame) and game.plug_in.joined
+            if joined and (game.horizon is not None or game.discount < 1):
+                must = "one with neither horizon nor discount, where moves were joined"
                 raise ValueError(complaint("game", WHERE, must, game))
             if game.n_players != len(self.agents):
                 must = f"a game of {len(self.agents)} players"

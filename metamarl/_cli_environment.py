@@ -3,9 +3,11 @@
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -60,11 +62,24 @@ def _from_package(name: str) -> ModuleType:
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
-    sys.path.insert(0, str(path.resolve().parent))  # for what lies beside it
+    path = path.resolve()
+    digest = sha256(str(path).encode()).hexdigest()[:12]
+    name = re.sub(r"\W", "_", f"_environment_{path.stem}_{digest}")  # hides no other module
+    if name in sys.modules:
+        return sys.modules[name]
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # for what lies beside it
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)  # for copies of its objects
     try:
-        return importlib.import_module(path.stem)
-    except ImportError as error:
-        raise ValueError(f"{path} cannot be imported: {error}.") from error
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        raise ValueError(f"{path.name} cannot be imported: {kind}{error}.") from error
+    return module
 
 
 def read_ranges(texts: Sequence[str]) -> dict[str, tuple[float, float]]:

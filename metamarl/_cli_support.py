@@ -9,6 +9,7 @@ import signal
 import sys
 import textwrap
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,15 +35,37 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(BROKEN_PIPE) from None
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        text = str(error)
-        if isinstance(error, OSError) and error.strerror and error.filename is not None:
-            text = f"{error.filename}: {error.strerror}."
+    except Exception as error:
+        text = _said_by_environment(error) or _in_words(error)
+        if text is None:
+            raise
         typer.echo(f"Error: {text}", err=True)
         raise typer.Exit(BAD_INPUT) from None
-    except (MemoryError, OverflowError):
-        typer.echo("Error: there is not enough memory for this.", err=True)
-        raise typer.Exit(BAD_INPUT) from None
+
+
+def _in_words(error: Exception) -> str | None:
+    """What a bad parameter, file, installation or size is refused with; None for a defect."""
+    if isinstance(error, (MemoryError, OverflowError)):
+        return "there is not enough memory for this."
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error) if isinstance(error, (ValueError, TypeError, OSError, ImportError)) else None
+
+
+def _said_by_environment(error: Exception) -> str | None:
+    """One sentence for what a PettingZoo environment's own code raised; None for anything else."""
+    pettingzoo, text = sys.modules.get("pettingzoo"), None
+    if pettingzoo is None:
+        return None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        own = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+        outside = not frame.f_globals.get("__name__", "").startswith("metamarl")
+        if outside and isinstance(own, (pettingzoo.AECEnv, pettingzoo.ParallelEnv)):
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            place = f"{type(own).__name__}.{code.co_name}, {code.co_filename}:{line}"
+            text = f"the environment raised {what} ({place})"
+    return text
 
 
 def _interrupt_again(unraisable: Any) -> None:

@@ -58,7 +58,8 @@ def rollouts(
 
     The returns are discounted as the game is, once for every move of the whole game (moves that an
     AEC environment asks for in turns, though they are simultaneous, count once). Their means thus
-    estimate `solution.value`, with no bias but that of episodes that are cut off.
+    estimate `solution.value`, with no bias but that of episodes that are cut off by `max_steps`.
+    Where the game has a horizon, its episodes end there, though the environment would go on.
 
     Args:
         env: a PettingZoo environment, parallel or AEC, a function that makes one, or None for the
@@ -67,7 +68,7 @@ def rollouts(
         episodes: how many.
         seed: of the environment's resets (episode k gets a number drawn from (seed, k)) and of the
             agents' draws.
-        max_steps: cut episodes off after so many moves; if left out, never.
+        max_steps: cut episodes off after so many moves; if left out, at the game's horizon only.
 
     Raises:
         TypeError, ValueError: a bad parameter, or an environment that is not the game's.
@@ -78,6 +79,7 @@ def rollouts(
     if max_steps is not None:
         max_steps = check_integer(max_steps, "max_steps", WHERE)
     game = player.game
+    limits = [limit for limit in (max_steps, game.horizon) if limit is not None]
     made = _make(env, game)
     view = Environment(made, seed)
     try:
@@ -89,7 +91,7 @@ def rollouts(
             first, second = np.random.SeedSequence((seed, k)).generate_state(2).tolist()
             view.reset(first // 2)  # some environments take no more than 31 bits
             player.begin(second)
-            steps[k] = _play(view, player, game.discount, max_steps, returns[k])
+            steps[k] = _play(view, player, game.discount, min(limits, default=None), returns[k])
     finally:
         if made is not env:
             made.close()
@@ -121,7 +123,7 @@ def _play(
     view: Environment,
     player: Player,
     discount: float,
-    max_steps: int | None,
+    limit: int | None,
     total: NDArray[np.float64],
 ) -> int:
     """Play one episode, adding up the discounted rewards; return how long it was."""
@@ -130,7 +132,7 @@ def _play(
         for i in view.movers:
             chosen = player.act(view.agents[i], view.observation(i), view.info(i))
             actions[i] = int(chosen) - view.starts[i]
-        if player.step == max_steps:
+        if player.step == limit:
             return player.step
         total += discount**player.step * view.step(actions)
     return player.step + 1

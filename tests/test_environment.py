@@ -180,6 +180,16 @@ class Vector(Parallel):
         return {"a": np.ones(2), "b": np.ones(2)}
 
 
+class Undefined(Parallel):
+    def pay(self, actions):
+        return {"a": 1.0, "b": float("nan")}
+
+
+class Boundless(Turns):
+    def play(self, agent, action):
+        self.rewards = {"a": -np.inf, "b": 0.0}
+
+
 class Stuck(Turns):
     def observe(self, agent):
         return {"action_mask": np.zeros(2, np.int8)}
@@ -198,7 +208,9 @@ class Misfit(Turns):
         (Born, ValueError, "'c', born later"),
         (Continuous, TypeError, "Discrete actions"),
         (Undead, ValueError, "one that keeps 'b'"),
-        (Vector, TypeError, "rewards are numbers"),
+        (Vector, TypeError, "rewards are finite numbers"),
+        (Undefined, ValueError, r"finite numbers. Got nan for b instead\."),
+        (Boundless, ValueError, r"finite numbers. Got -inf for a instead\."),
         (Stuck, ValueError, "a legal action for 'a', whose turn it is"),
         (Misfit, ValueError, r"a mask of shape \(2,\) for 'a'"),
         (lambda: Parallel(("a", "a")), ValueError, "known before it is played"),

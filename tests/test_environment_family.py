@@ -1,6 +1,7 @@
 """Families over the arguments of an environment's constructor, from Python and the command line."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from small_environments import Parallel, Slippery
 from typer.testing import CliRunner
 
 import metamarl as mm
+from metamarl import _cli_support as support
 from metamarl.cli import app
 
 OWN = '''
@@ -189,3 +191,47 @@ def test_bad_commands(arguments, words):
     done = runner.invoke(app, arguments)
     assert done.exit_code == 2, done.output
     assert words in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("name", ["queue.py", "my.env.py", "my-env.py", "numpy.py"])
+@pytest.mark.usefixtures("own")
+def test_files_of_any_name_hide_no_module(name, tmp_path):
+    import queue
+
+    (tmp_path / name).write_text("from own_flag import Flag\n")
+    before = sys.path[:]
+    done = runner.invoke(app, ["inspect", "--env", f"./{name}:Flag"])
+    assert done.exit_code == 0, done.output
+    assert sys.modules["queue"] is queue
+    assert sys.modules["numpy"] is np
+    assert sys.path == [*before, str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("self.t += 1", "self.t += 1 / 0", r"raised ZeroDivisionError: .* \(Flag.step, .*:32\)"),
+        ("self.t += 1", "{}['x']", "raised KeyError: 'x' "),
+        ("self.t += 1", "raise ValueError", r"raised ValueError: \(Flag.step"),
+        ("self.rng = ", "assert seed is None, 'no seeds'; self.rng = ", "AssertionError: no seeds"),
+        ("import numpy as np", "import numpy as np\nnothing()", "cannot be imported: NameError"),
+        ("import numpy as np", "import no_numpy", "cannot be imported: No module named"),
+        ("class Flag", "class class", "cannot be imported: SyntaxError"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [["inspect"], ["compare", "--vary", "slip=0.1:0.2"]], ids=lambda command: command[0]
+)
+def test_what_an_environment_raises_is_one_sentence(command, old, new, words, tmp_path, own):
+    (tmp_path / "own_flag.py").write_text(OWN.replace(old, new, 1))
+    done = runner.invoke(app, [*command, "--env", own])
+    assert done.exit_code == 2, done.output
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert re.search(words, done.stderr), done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_defects_of_metamarl_keep_their_traceback():
+    with pytest.raises(KeyError), support.plain_errors():
+        {}["x"]

@@ -345,6 +345,30 @@ def test_bad_input_gets_one_sentence(call, error):
     assert re.fullmatch(SENTENCE, str(found.value)), str(found.value)
 
 
+class Guess(Turns):
+    """Two rounds of pennies, asked for in turns: `b` does not see what `a` has done."""
+
+    def play(self, agent, action):
+        if agent == "a":
+            self.chosen = action
+        else:
+            won = 1.0 if action == self.chosen else -1.0
+            self.rewards = {"a": -won, "b": won}
+
+    def observe(self, agent):
+        return np.int64(self.t // 2)
+
+
+@pytest.mark.parametrize("clock", [{"discount": 0.9}, {"horizon": 1}])
+def test_joined_moves_are_not_graded_by_another_clock(clock):
+    game = mm.from_pettingzoo(Guess, **clock)
+    assert game.plug_in.joined
+    with pytest.raises(ValueError, match="neither horizon nor discount") as found:
+        mm.EpisodicEnvironment(Guess, game=game)
+    assert re.fullmatch(SENTENCE, str(found.value))
+    assert mm.EpisodicEnvironment(Guess, game=mm.from_pettingzoo(Guess)).game is not None
+
+
 def test_masks_that_nothing_tells_are_refused():
     env = mm.EpisodicEnvironment(Pennies)
     run = EpisodesRun(VLearning(), env, None, 0)

@@ -94,6 +94,81 @@ def test_episodes_are_worth_what_the_game_says(name):
     assert str(found).count("[") == len(found.agents) or found.returns.std() == 0
 
 
+class Paid(Parallel):
+    """Pays 1 five times."""
+
+    length = 5
+
+    def pay(self, actions):
+        return {"a": 1.0, "b": -1.0}
+
+
+@pytest.mark.parametrize(("most", "steps"), [(None, 3), (2, 2), (4, 3)])
+def test_episodes_end_with_the_horizon(most, steps):
+    found = mm.rollouts(None, _from(Paid, horizon=3), 2, max_steps=most)
+    assert found.steps.tolist() == [steps] * 2
+    np.testing.assert_array_equal(found.returns, [[steps, -steps]] * 2)
+
+
+def test_episodes_of_joined_moves_end_with_the_horizon():
+    solution = _from(lambda: pettingzoo.make("aec", "classic/rps-v2", max_cycles=5), horizon=3)
+    assert mm.rollouts(None, solution, 3).steps.tolist() == [3] * 3
+
+
+class Alternate(Turns):
+    """In turns, seeing the last action; who moves at step 2 is paid for action 1, else for 0."""
+
+    length = 6
+
+    def begin(self, seed):
+        self.before = 0
+
+    def play(self, agent, action):
+        self.before = action
+        good = action == (self.t == 3)
+        self.rewards = {a: float(good) if a == agent else -float(good) for a in self.agents}
+
+    def observe(self, agent):
+        return np.int64(2 * self.t + self.before)
+
+
+def test_a_player_of_one_agent_is_told_the_step():
+    solution = _from(Alternate, horizon=4)
+    game = solution.game
+    env, one = Alternate(), mm.Player(game, solution.policy)
+    env.reset()
+    played = []
+    for step in range(4):
+        agent = env.agent_selection
+        action = 1
+        if agent == "a":
+            action = one.act("a", env.observe("a"), step=step)
+            assert one.step == step
+            played.append(action)
+        env.step(action)
+    assert played == [0, 1]
+    one.begin()
+    one.act("a", np.int64(0))  # then "b" moves
+    with pytest.raises(ValueError, match="'step' parameter of act must be given where this Player"):
+        one.act("a", np.int64(5))
+    one.begin()
+    with pytest.raises(ValueError, match="'step' parameter of act must be given"):
+        one.act("b", np.int64(2))
+    assert solution.act("b", np.int64(2), step=1) == 0
+    for bad, kind in [(-1, ValueError), (0.5, TypeError)]:
+        with pytest.raises(kind, match="'step' parameter of act"):
+            one.act("a", np.int64(0), step=bad)
+
+
+def test_an_observation_that_tells_the_step_is_believed():
+    """One state, where only the step tells one agent's choice from another's."""
+    game = mm.make("rps", rounds=3)
+    player = mm.Player(game, mm.JointPolicy.uniform(game))
+    player.act("player_0", {"observation": np.array([0, 0])})
+    player.act("player_1", {"observation": np.array([0, 2])})
+    assert player.step == 2
+
+
 def test_intervals_cover_in_95_of_100_runs():
     solution = SOLVED["parallel"]()
     covered = []

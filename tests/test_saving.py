@@ -54,6 +54,33 @@ def test_the_game_must_be_the_one_that_was_solved(tmp_path):
             mm.load(path, other)
 
 
+@pytest.mark.parametrize("name", ["soccer", "rps"])
+def test_games_that_differ_in_numbers_only_are_told_apart(name, tmp_path):
+    one, other = mm.tasks(name, n=2, spread=0.5)
+    path = mm.solve(one, tol=0.1).save(tmp_path / "a")
+    assert mm.load(path, mm.tasks(name, n=2, spread=0.5)[0]).game.name == one.name
+    with pytest.raises(ValueError, match=r"'game' parameter of load .*numbers"):
+        mm.load(path, other)
+
+
+@pytest.mark.parametrize("part", ["reward", "transition", "initial"])
+def test_every_number_counts_but_not_its_last_digits(part, tmp_path):
+    def game(**change):
+        parts = {
+            "transition": np.full((2, 2, 2, 2), 0.5),
+            "reward": np.arange(16.0).reshape(2, 2, 2, 2),
+            "initial": np.full(2, 0.5),
+        }
+        for name, size in change.items():
+            parts[name] = parts[name] + np.array([size, -size])
+        return mm.MarkovGame(**parts, discount=0.5)
+
+    path = mm.solve(game(), throw=False, max_iterations=1).save(tmp_path / "a")
+    assert mm.load(path, game(**{part: 1e-14})).game is not None
+    with pytest.raises(ValueError, match=r"another \(numbers \w+ for \w+\)"):
+        mm.load(path, game(**{part: 1e-3}))
+
+
 def test_nothing_else_is_read(tmp_path):
     path = mm.solve(mm.make("rps")).save(tmp_path / "solution.npz")
     whole = path.read_bytes()
