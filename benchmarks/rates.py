@@ -1,8 +1,8 @@
 """Gap times T of optimistic mirror descent on random games: flat with optimism, growing without.
 
 Fixed step sizes, last-stage averages, both regularizers, mean over three games; and the output
-rules side by side. Rewards U[0, 1], next states Dirichlet(0.2). Then how far the theory's bound is
-above the smallest gap so far, at its nearest and at T = 10,000, over the same games.
+rules side by side. Rewards U[0, 1], next states Dirichlet(0.2). Then how far the theory's estimate
+is above the smallest gap so far, at its nearest and at T = 10,000, over the same games.
 
     python benchmarks/rates.py
 """
@@ -29,7 +29,7 @@ def gaps(solver: mm.OptimisticMirrorDescent, size: tuple[int, int, int, int], se
 
 
 def looseness(solver: mm.OptimisticMirrorDescent, size: tuple[int, int, int, int]) -> str:
-    """Bound over smallest gap so far: the least along the way, and at the end; over three games."""
+    """Estimate over smallest gap so far: the least on the way, and at the end; over three games."""
     S, A, B, H = size
     least, last = [], []
     for seed in range(3):
@@ -68,7 +68,7 @@ def main() -> None:
             "euclidean": {"regularizer": "euclidean"},
         }.items():
             solver = mm.OptimisticMirrorDescent(step_size="theory", **options)
-            print(f"  bound over gap, theory, {name}: {looseness(solver, size)}")
+            print(f"  estimate over gap, theory, {name}: {looseness(solver, size)}")
 
 
 if __name__ == "__main__":

@@ -50,11 +50,21 @@ def tiered(
     actions: Annotated[int | None, typer.Option(min=1, metavar="N", help="Actions.")] = None,
     horizon: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps.")] = None,
     gap: Annotated[
-        float, typer.Option(metavar="X", help="Smallest gap between the best and other actions.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Smallest gap between the best and other actions.  [default: 0.1]",
+            show_default=False,
+        ),
+    ] = None,
     shift: Annotated[
-        float, typer.Option(metavar="X", help="How far rewards of sources are shifted.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="How far rewards of sources are shifted.  [default: 0.2]",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[
         int,
         typer.Option(

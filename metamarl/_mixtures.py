@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.envs.game import MarkovGame
 
@@ -48,6 +49,22 @@ def mean(space: Any, past: Sequence[Any]) -> NDArray[np.float64]:
 def mixture(game: Any, past: Sequence[Any], part: float) -> Any:
     space = _laid_out(game, past)
     return space.policy((1.0 - part) * mean(space, past) + part * space.uniform())
+
+
+def certified(
+    game: MarkovGame, judge: Evaluator, learned: NDArray[np.float64], caution: float, least: float
+) -> JointPolicy:
+    """The policy with, at every node, a part α = c g² / (1 + c g²) of the uniform one.
+
+    g is its gap from the node on, divided by that of the uniform policy; α is at least `least`.
+    """
+    uniform = JointPolicy.uniform(game).flat(game)
+    own, scratch = judge.node_gaps(learned), judge.node_gaps(uniform)
+    trifle = 1e-12 * max(1.0, float(scratch.max()))
+    odds = caution * ((own + trifle) / (scratch + trifle)) ** 2
+    part = np.maximum(least, odds / (1.0 + odds))
+    part = np.concatenate([np.repeat(part, np.diff(slots)) for slots in game.nodes.slots])
+    return JointPolicy.from_flat(game, (1.0 - part) * learned + part * uniform)
 
 
 def interpolation(game: Any, past: Sequence[Any]) -> float:

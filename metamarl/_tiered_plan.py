@@ -40,8 +40,8 @@ class Plan:
     states: int | None
     actions: int | None
     horizon: int | None
-    gap: float
-    shift: float
+    gap: float | None
+    shift: float | None
     jobs: int
     out: str
 
@@ -69,13 +69,16 @@ class Plan:
     def _draw(self, seed: int) -> Tiers:
         check_choice(self.family, "FAMILY", "tiered", [*tier_families(), OPPONENTS])
         if self.family == OPPONENTS:
-            if self.states is not None or self.actions is not None:
-                raise ValueError("--states and --actions do not apply to 'opponents'.")
+            if any(x is not None for x in (self.states, self.actions, self.gap, self.shift)):
+                raise ValueError(
+                    "--states, --actions, --gap and --shift do not apply to 'opponents'."
+                )
             knobs = {} if self.horizon is None else {"horizon": self.horizon}
             return opponent_tiers("pursuit", self.sources, seed, **knobs)
+        given = {name: getattr(self, name) for name in ("gap", "shift")}
         return tier_tasks(
             self.family, self.sources, seed, states=self.states, actions=self.actions,
-            horizon=self.horizon, gap=self.gap, shift=self.shift,
+            horizon=self.horizon, **{k: x for k, x in given.items() if x is not None},
         )  # fmt: skip
 
     def _compare(
@@ -112,7 +115,7 @@ class Plan:
             raise typer.Exit(support.INTERRUPTED)
 
     def command(self) -> str:
-        """The command that repeats this, with every default written out."""
+        """The command that repeats this; what depends on the family only where it was given."""
         words = ["metamarl", "tiered", self.family]
         for agent in self.agents:
             words += ["--agents", agent]

@@ -40,8 +40,8 @@ class Comparison:
     config: dict[str, Any]
     """What was run."""
     bounds: dict[tuple[int, int, str], Bound] = field(default_factory=dict)
-    """What the theory says of the gap after T iterations, by (seed, task, arm), where it applies
-    (see `convergence_bound`)."""
+    """Estimates of the gap after T iterations, in the form of the theory, by (seed, task, arm),
+    where it applies (see `convergence_bound`)."""
     similarity: dict[int, Similarity] = field(default_factory=dict)
     """By seed, how alike the games of a sequence are, and their solutions from the first learned
     starts; without an arm that learns, nothing."""
@@ -64,7 +64,7 @@ class Comparison:
         return sorted({(s, k) for s, k, _ in found if all((s, k, a) in found for a in self.arms)})
 
     def _bounds_at(self, key: tuple[int, int, str], trace: Trace) -> list[float | str]:
-        """The theory's bound at every measurement of the gap; "" where it says nothing."""
+        """The theory's estimate at every measurement of the gap; "" where it says nothing."""
         if key not in self.bounds:
             return [""] * len(trace)
         found: list[float] = self.bounds[key](trace.iteration).tolist()
@@ -155,8 +155,8 @@ class Comparison:
     def plot(self, path: str | os.PathLike[str]) -> Path:
         """Draw the gap against iterations and the speed-up per task; return the file's path.
 
-        Where the theory applies, which it does not to "adaptive" steps, its bounds are beside the
-        gaps.
+        Where the theory applies, which it does not to "adaptive" steps, its estimates are beside
+        the gaps.
         """
         from metamarl.plot import plot_comparison
 

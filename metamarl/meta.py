@@ -21,9 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
-import numpy as np
-
-from metamarl._mixtures import Flat, interpolation, mean, mixture
+from metamarl._mixtures import Flat, certified, interpolation, mean, mixture
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.exact import is_exactly_solvable
 from metamarl.algorithms.policy import JointPolicy
@@ -196,20 +194,8 @@ class Robust(MetaLearner):
             return None
         if self.certificate == "past":
             return mixture(game, past, max(self.least, interpolation(game, past)))
-        judge = Evaluator(game)
         middle = mean(Flat(game), past)
-        learned = judge.node_gaps(middle)
-        uniform = judge.node_gaps(JointPolicy.uniform(game).flat(game))
-        trifle = 1e-12 * max(1.0, float(uniform.max()))
-        ratio = (learned + trifle) / (uniform + trifle)
-        odds = self.caution * ratio**2
-        part = np.maximum(self.least, odds / (1.0 + odds))
-        owner = np.concatenate(
-            [np.repeat(np.arange(len(part)), np.diff(s)) for s in game.nodes.slots]
-        )
-        part = part[owner]
-        mixed = (1.0 - part) * middle + part * JointPolicy.uniform(game).flat(game)
-        return JointPolicy.from_flat(game, mixed)
+        return certified(game, Evaluator(game), middle, self.caution, self.least)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 Left, for every arm: the smallest gap so far of every (seed, task), as a step function that keeps
 its last value when the solve has ended; the median over seeds and tasks, and the band that holds
 80 % of them. Task 0 is left out where there are others: nothing has been learned before it. Dotted
-is what the theory says of the same solves (see `bounds`), in the median, down to the tolerance; of
+is an estimate in the form of the theory (see `bounds`), in the median, down to the tolerance; of
 step sizes outside the theory, as "adaptive" ones are, it says nothing. Right:
 iterations from scratch over iterations from the arm's start, task by task; the geometric mean over
 the seeds with its 95 % interval (Student's t, on the logarithm).
@@ -79,7 +79,7 @@ def _draw(comparison: "Comparison") -> Figure:
         for arm, label in zip(comparison.arms, labels, strict=True)
     ]
     if comparison.bounds:
-        lines.append(Line2D([], [], label="bound (theory)", **BOUND_STYLE))
+        lines.append(Line2D([], [], label="theory (estimate)", **BOUND_STYLE))
     add_legend(figure, lines, _title(comparison))
     return figure
 

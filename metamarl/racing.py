@@ -17,11 +17,11 @@ from game to game. What decides is asked of the game at hand, in terms of its po
    uniform policy, which is where an ascent from there heads first. Then both starts are run, and
    the higher Φ wins. All iterations of both count. What wins is a past solution in the next game.
 
-So a better equilibrium that a start from scratch has found once is kept, and where games have
-little in common nothing is lost but a few evaluations: Φ at every past solution and at two policies
-more, and the gap at two. The numbers were chosen on random potential games of two and three
-players, from nearly identical to unrelated ones, on stag hunts and on safe distancing;
-`benchmarks/paper_setting.py` measures what comes of it, on these and on others.
+So a better equilibrium that a start from scratch has found once is a candidate in the next 64
+games, and where games have little in common nothing is lost but a few evaluations: Φ at every past
+solution and at two policies more, and the gap at two. The numbers were chosen on random potential
+games of two and three players, from nearly identical to unrelated ones, on stag hunts and on safe
+distancing; `benchmarks/paper_setting.py` measures what comes of it, on these and on others.
 """
 
 from collections.abc import Sequence

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
+from metamarl._mixtures import certified
 from metamarl.algorithms.composition import compose
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.policy import JointPolicy
@@ -60,9 +59,4 @@ class Select(MetaLearner):
         judge = Evaluator(game)
         uniform = JointPolicy.uniform(game).flat(game)
         found = compose(game, [uniform, *(p.flat(game, "Select") for p in past)], judge)
-        learned, scratch = judge.node_gaps(found), judge.node_gaps(uniform)
-        trifle = 1e-12 * max(1.0, float(scratch.max()))
-        odds = self.caution * ((learned + trifle) / (scratch + trifle)) ** 2
-        part = np.maximum(self.least, odds / (1.0 + odds))
-        part = np.concatenate([np.repeat(part, np.diff(slots)) for slots in game.nodes.slots])
-        return JointPolicy.from_flat(game, (1.0 - part) * found + part * uniform)
+        return certified(game, judge, found, self.caution, self.least)

@@ -9,7 +9,9 @@ $$\underline V_{w,h}(s) ≤ \tilde Q_h(s, π_{w,h}(s)) + ε  \quad\text{and}\qua
 after $k$ episodes: the source's lower bound must not be above what the high tier may still hope for
 (a source whose optimal values are no smaller than the high tier's, and whose action is bad there,
 fails this sooner or later), and the source must visit the state all the time. Among several such
-sources **Trust till Failure** keeps the one trusted so far.
+sources **Trust till Failure** keeps the one trusted so far. (Where a source has several optimal
+actions, the recommendation is any of them, and may change: only where all of them are optimal in
+the high tier is following right.)
 
 Every wrong trust is paid for until it fails, and with bounds that are far too wide early on that
 costs most at the start; the published experiments therefore switch transfer on after 5 % of all

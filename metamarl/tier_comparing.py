@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from joblib import cpu_count, effective_n_jobs
 
 from metamarl.envs.checks import check_integer, complaint
@@ -27,7 +28,10 @@ def compare_tiers(
     seeds: Sequence[int] = (0,),
     n_jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    **options: Any,
+    *,
+    bonus: str = "bernstein",
+    coefficient: float = 0.5,
+    reward_range: tuple[float, float] = (0.0, 1.0),
 ) -> TierComparison:
     """Run agents of the high tier side by side.
 
@@ -38,7 +42,9 @@ def compare_tiers(
         seeds: of the runs, for the intervals; with each of them every agent sees the same sources.
         n_jobs: threads (-1: one per core). The numbers do not depend on it.
         progress: called with the numbers of episodes done and to do, in all.
-        options: of `tiered`: bonus, coefficient, reward_range.
+        bonus: as for `tiered`.
+        coefficient: as for `tiered`.
+        reward_range: as for `tiered`.
 
     Returns:
         A `TierComparison`. After Ctrl-C it holds what there was.
@@ -46,6 +52,11 @@ def compare_tiers(
     Raises:
         TypeError, ValueError: a bad parameter.
     """
+    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, (Sequence, np.ndarray)):
+        raise TypeError(complaint("seeds", WHERE, "a list of different seeds, such as [0]", seeds))
+    draws = [check_integer(seed, "seeds", WHERE, 0) for seed in seeds]
+    if not draws or len(set(draws)) < len(draws):
+        raise ValueError(complaint("seeds", WHERE, "one or more different seeds", seeds))
     drawn: Mapping[Any, Any] = tiers if isinstance(tiers, Mapping) else {0: tiers}
     for pair in drawn.values():
         if not isinstance(pair, Sequence) or len(pair) != 2:
@@ -62,12 +73,12 @@ def compare_tiers(
     if not found or len(set(labels)) < len(labels):
         raise ValueError(complaint("agents", WHERE, "one or more different agents", agents))
     episodes = check_integer(episodes, "episodes", WHERE)
-    draws = [check_integer(seed, "seeds", WHERE, 0) for seed in seeds]
-    if not draws or len(set(draws)) < len(draws):
-        raise ValueError(complaint("seeds", WHERE, "one or more different seeds", seeds))
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         must = "a number of threads, or -1 for one per core"
         raise ValueError(complaint("n_jobs", WHERE, must, n_jobs))
+    options: dict[str, Any] = {
+        "bonus": bonus, "coefficient": coefficient, "reward_range": reward_range
+    }  # fmt: skip
     keys = [(m, s, a) for m in models for s in draws for a in labels]
     counter = _Counter(len(keys) * episodes, progress)
     by_label = dict(zip(labels, found, strict=True))

@@ -23,7 +23,7 @@ class TierDiagnosis:
     comes: NDArray[np.bool_]
     """`(W, H, S)` the source's optimal policy comes there with probability above λ/3."""
     right: NDArray[np.bool_]
-    """`(W, H, S)` the source's optimal action is optimal in the high tier."""
+    """`(W, H, S)` all optimal actions of the source are optimal in the high tier."""
     no_better: NDArray[np.bool_]
     """`(W, H, S)` the source's optimal value is at most the high tier's, plus the slack."""
     margin: NDArray[np.float64]
@@ -124,10 +124,10 @@ def diagnose(
     """The diagnosis of solved tasks, the sources and then the high one."""
     *low, high = models
     margin = span * np.stack([source.values - high.values for source in low])
-    rows = [high.first[:-1] + source.best for source in low]
+    fits = np.stack([(source.gaps > 0.0) | (high.gaps == 0.0) for source in low])
     return TierDiagnosis(
         comes=np.stack([source.visits > occupancy / 3.0 for source in low]),
-        right=np.stack([np.take_along_axis(high.gaps, r, 1) == 0.0 for r in rows]),
+        right=np.logical_and.reduceat(fits, high.first[:-1], axis=2),
         no_better=margin <= slack + ROUNDING * span,
         margin=margin,
         reachable=high.reachable,

@@ -6,6 +6,9 @@ A state $s$ at step $h$ is **transferable** from a source $w$ (Huang and He, Neu
 2. its optimal action is optimal in the high tier too;
 3. it is not better: $V^*_{w,h}(s) ≤ V^*_h(s) + ε$.
 
+Where a source has several optimal actions, all of them must be optimal in the high tier, as it may
+recommend any; $d^*$ is then that of the policy that plays the first.
+
 **Optimal Value Dominance** says that a source is nowhere worse, $V^*_{w,h}(s) ≥ V^*_h(s)$; without
 it, no agent can tell a source that is right from one that is wrong, and negative transfer cannot be
 avoided (their Theorem 3.1). (The constants of ε and of the slack in the dominance, both of order

@@ -127,16 +127,21 @@ def opponent_tiers(
     where = "opponent_tiers"
     sources = check_integer(sources, "sources", where)
     seed = check_integer(seed, "seed", where, 0)
+    if check_integer(player, "player", where, 0) > 1:
+        raise ValueError(complaint("player", where, "0 or 1", player))
     tol = check_real(tol, "tol", where, above=0.0)
+    if steps is not None:
+        steps = check_integer(steps, "steps", where)
     if name == "pursuit":
         options = {"size": 2, "horizon": 3, **options}
     (game,) = tasks(name, 1, 0.0, seed, **options)
     if game.kind != "zero-sum":
         must = "a two-player zero-sum game"
         raise ValueError(complaint("name", where, must, said(f"{name}, a {game.kind} game")))
+    others = tasks(name, sources, spread, seed, **options)  # bad options, before the long work
     high = task_against(game, player, solve(game, "exact").policy, steps)
     low = []
-    for w, other in enumerate(tasks(name, sources, spread, seed, **options)):
+    for w, other in enumerate(others):
         start = _random(other, np.random.default_rng([seed, w]))
         learned = solve(other, "omd", start, tol).policy
         low.append(task_against(other, player, learned, steps))

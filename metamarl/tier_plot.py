@@ -1,7 +1,8 @@
 """The figure of tiers: regret against episodes, and where the high tier trusted a source.
 
 Left, for every agent: cumulative regret of the high tier; the mean over runs, and the band of its
-95 % interval (Student's t). Right, of the first agent that follows sources: the share of runs and
+95 % interval (Student's t); on a logarithmic axis where one agent paid more than ten times what the
+median one did. Right, of the first agent that follows sources: the share of runs and
 of records in the second half of the episodes in which one was followed, by step and state; a ring
 marks what is transferable (in every run). With many states the rings are left out.
 """
@@ -15,7 +16,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from metamarl.envs.checks import complaint
 from metamarl.figures import (
@@ -37,6 +39,7 @@ from metamarl.tier_run import TieredRun
 Runs = Mapping[str, Sequence[TieredRun]]
 GRID_POINTS = 300
 MOST_RINGS = 400
+FAR_APART = 10.0  # the largest regret, in those of the median agent: a logarithmic axis
 
 
 def plot_tiers(runs: Runs, path: str | os.PathLike[str], title: str = "") -> Path:
@@ -61,10 +64,12 @@ def _draw(runs: Runs, title: str) -> Figure:
     last = min(run.episodes for found in runs.values() for run in found)
     grid = np.unique(np.round(np.geomspace(1, max(last, 2), GRID_POINTS))).astype(np.int64)
     grid = grid[grid <= last]
+    means = []
     for label, found in runs.items():
         curves = np.array([run.regret_at(grid)[-1] for run in found])
         style = styles[label]
-        left.plot(grid, curves.mean(0), **style)
+        means.append(curves.mean(0))
+        left.plot(grid, means[-1], **style)
         if len(curves) > 1:
             bands = [mean_interval(column) for column in curves.T.tolist()]
             low = [max(band.low, 0.0) for band in bands]
@@ -72,7 +77,7 @@ def _draw(runs: Runs, title: str) -> Figure:
             left.fill_between(grid, low, high, color=style["color"], alpha=0.13, lw=0)
     left.set_xscale("log")
     left.set_xlim(1, max(last, 2))
-    left.set_ylim(bottom=0)
+    _scale_regret(left, np.array(means))
     plain_ticks(left.xaxis)
     left.set_xlabel("episodes", **WORDS)
     left.set_ylabel("cumulative regret (in units of reward)", **WORDS)
@@ -83,6 +88,19 @@ def _draw(runs: Runs, title: str) -> Figure:
     lines = [Line2D([], [], label=label, **styles[label]) for label in runs]
     add_legend(figure, lines, title or _title(next(iter(runs.values()))))
     return figure
+
+
+def _scale_regret(axes: Axes, means: NDArray[np.float64]) -> None:
+    """The axis of regret: from 0, or logarithmic where one agent would hide the others."""
+    ends = np.sort(means[:, -1])
+    median = ends[(len(ends) - 1) // 2]
+    if ends[-1] > FAR_APART * median > 0:
+        axes.set_yscale("log", nonpositive="mask")
+        axes.set_ylim(means[means > 0].min() / 1.5, ends[-1] * 2)
+        plain_ticks(axes.yaxis)
+        return
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
 
 
 def _title(found: Sequence[TieredRun]) -> str:

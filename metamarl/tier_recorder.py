@@ -39,7 +39,9 @@ class Increments:
     episodes: int
 
     def at(self, episodes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Cumulative regret after so many episodes each."""
+        """Cumulative regret after so many episodes each, at most those that were played."""
+        if not self.episodes:
+            return np.zeros(np.shape(episodes))
         lengths = np.diff(self.starts, append=self.episodes)
         before = np.concatenate([[0.0], np.cumsum(lengths * self.values)])
         done = np.asarray(episodes)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.envs.checks import complaint
 from metamarl.files import check_folder, write_csv, write_text
 from metamarl.tier_agents import TierAgent
 from metamarl.tier_diagnostics import TierDiagnosis, diagnose
@@ -73,8 +74,21 @@ class TieredRun:
         """`(W + 1, n)` cumulative regret of the sources and the high tier after n of the episodes.
 
         Cheap however long the run: `regret_high` and `regret_low` make an entry for every episode.
+
+        Raises:
+            TypeError, ValueError: what are no integers from 0 to the number of episodes.
         """
-        return np.stack([tier.at(np.asarray(episodes)) for tier in self.increments])
+        must = f"integers from 0 to the number of episodes, {self.episodes}"
+        try:
+            after = np.asarray(episodes)
+        except ValueError:  # lists of different lengths
+            raise TypeError(complaint("episodes", "regret_at", must, episodes)) from None
+        if after.size and after.dtype.kind not in "iu":
+            raise TypeError(complaint("episodes", "regret_at", must, episodes))
+        after = after.astype(np.int64)
+        if ((after < 0) | (after > self.episodes)).any():
+            raise ValueError(complaint("episodes", "regret_at", must, episodes))
+        return np.stack([tier.at(after) for tier in self.increments])
 
     def __repr__(self) -> str:
         stopped = ", interrupted" if self.interrupted else ""

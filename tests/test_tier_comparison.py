@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,21 @@ def test_figure_shows_the_numbers():
     np.testing.assert_array_equal(sorted(map(tuple, rings)), np.argwhere(covered))
 
 
+def test_an_agent_that_pays_far_more_does_not_hide_the_others():
+    runs = FULL.by_agent()
+    left = _draw(runs, "").axes[0]
+    assert left.get_yscale() == "linear"
+    assert left.yaxis.get_major_formatter()(12000, 0) == "12,000"
+    (run,) = runs["robust"][:1]
+    dear = [replace(low, values=50 * low.values) for low in run.increments]
+    runs = {**runs, "naive": [replace(run, increments=dear)]}
+    left = _draw(runs, "").axes[0]
+    assert left.get_yscale() == "log"
+    ends = [line.get_ydata()[-1] for line in left.get_lines()]
+    assert left.get_ylim()[0] < min(ends) < max(ends) < left.get_ylim()[1]
+    assert left.yaxis.get_major_formatter()(12000, 0) == "12,000"
+
+
 def test_figure_of_whatever_was_found(tmp_path):
     big = mm.tier_tasks(states=30, horizon=20)
     cases = {
@@ -219,6 +235,10 @@ def test_a_run_that_fails_ends_the_others():
         ({"seeds": []}, "'seeds'"),
         ({"seeds": [1, 1]}, "'seeds'"),
         ({"seeds": [-1]}, "'seeds'"),
+        ({"seeds": 3}, "'seeds' parameter of compare_tiers must be a list of different seeds"),
+        ({"seeds": "01"}, "'seeds' parameter of compare_tiers must be a list of different seeds"),
+        ({"seed": 3}, "unexpected keyword argument 'seed'"),
+        ({"foo": 3}, "unexpected keyword argument 'foo'"),
         ({"n_jobs": 0}, "'n_jobs'"),
         ({"bonus": "none"}, "'bonus'"),
         ({"reward_range": (0, 0.1)}, "rewards in"),

@@ -168,9 +168,10 @@ def test_on_the_command_line(tmp_path):
     done = CliRunner().invoke(app, [*words, "--horizon", "2", "--out", str(tmp_path / "x")])
     assert done.exit_code == 0, done.output
     assert "Optimal Value Dominance holds." in done.stdout
-    done = CliRunner().invoke(app, [*words, "--states", "3", "--out", str(tmp_path / "y")])
-    assert done.exit_code == 2
-    assert "--states and --actions do not apply" in done.output
+    for option in ("--states", "--actions", "--gap", "--shift"):
+        done = CliRunner().invoke(app, [*words, option, "1", "--out", str(tmp_path / "y")])
+        assert done.exit_code == 2
+        assert "--states, --actions, --gap and --shift do not apply" in done.output
 
 
 def test_bad_input_is_refused():
@@ -186,6 +187,10 @@ def test_bad_input_is_refused():
         task_against(policy, 0, policy)
     with pytest.raises(ValueError, match="'name' parameter of opponent_tiers must be a two-player"):
         opponent_tiers("routing")
+    with pytest.raises(ValueError, match="'player' parameter of opponent_tiers must be 0 or 1"):
+        opponent_tiers(player=2)
+    with pytest.raises(ValueError, match="'steps' parameter of opponent_tiers must be"):
+        opponent_tiers(steps=0)
     with pytest.raises(ValueError, match="'tol' parameter of opponent_tiers must be"):
         opponent_tiers(tol=0.0)
     with pytest.raises(ValueError, match="'sources' parameter of opponent_tiers must be"):

@@ -167,6 +167,18 @@ def test_shapes_and_identities():
     np.testing.assert_array_equal(run.regret_at([0]), 0)
 
 
+def test_regret_is_of_episodes_that_were_played():
+    run = mm.tiered(*PERMUTED, episodes=100)
+    np.testing.assert_array_equal(run.regret_at([]), np.zeros((len(PERMUTED.low) + 1, 0)))
+    np.testing.assert_array_equal(run.regret_at([100, 50])[-1], run.regret_high[[99, 49]])
+    for bad in ([101], [10**9], [-1], np.array([2**64 - 1], np.uint64)):
+        with pytest.raises(ValueError, match="'episodes' parameter of regret_at must be integers"):
+            run.regret_at(bad)
+    for bad in ([0.5], ["1"], [True], [[1], [1, 2]], [10**30], None):
+        with pytest.raises(TypeError, match="'episodes' parameter of regret_at must be integers"):
+            run.regret_at(bad)
+
+
 def test_regret_of_every_episode_is_kept_in_little_memory():
     tracemalloc.start()
     run = mm.tiered_bandits([ARMS], ARMS, "none", 1_000_000)
@@ -229,6 +241,9 @@ def test_ctrl_c_at_once(tmp_path, monkeypatch):
     assert run.episodes == 0
     assert run.regret_high.shape == (0,)
     assert run.regret_low.shape == (1, 0)
+    np.testing.assert_array_equal(run.regret_at([0, 0]), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="from 0 to the number of episodes, 0"):
+        run.regret_at([1])
     assert run.trust.shape == (0, 5, 3)
     assert repr(run) == "<TieredRun of robust: no episode, interrupted>"
     run.save(tmp_path)
@@ -339,6 +354,9 @@ def test_ties_are_optimal():
     game, tied = one_state([0.2, 0.7, 0.7]), one_state([0.2, 0.1, 0.7])
     assert mm.diagnose_tiers([tied], game).covered.all()
     assert mm.tiered([tied], game, "naive", 50).regret_high[-1] == 0
+    for worse in ([0.2, 0.7, 0.1], [0.2, 0.1, 0.7]):  # the source may recommend either
+        assert not mm.diagnose_tiers([game], one_state(worse)).right.any()
+    assert mm.diagnose_tiers([game], game).covered.all()
 
 
 # --- the families
