@@ -16,11 +16,11 @@ from metamarl.envs.copies import global_states
 from metamarl.envs.drawn_environment import DrawnEnvironment
 from metamarl.envs.draws import Draws, TooManyDrawnError
 from metamarl.envs.enumeration import EnumerationInterrupted, Explored, Row
-from metamarl.envs.exact_model import shows_of
+from metamarl.envs.exact_model import way_back
 from metamarl.envs.exploring import FOLLOWED, LOOSE, NotExactError
 from metamarl.envs.information import find_information
 from metamarl.envs.opening import Opened, describe, describe_players
-from metamarl.envs.plug_in import PettingZooGame, PlugIn, Report
+from metamarl.envs.plug_in import PettingZooGame, Report
 from metamarl.envs.sampled_game import SampledGame
 
 FEWEST = 4  # draws of a row before the others are shared out
@@ -81,19 +81,8 @@ def _estimate(opened: Opened, simulator: DrawnEnvironment, draws: Draws) -> Samp
         name=opened.name,
         states=keys if request.state is not None else None,
     )
-    shows = shows_of(found, np.arange(len(found)), view.n_players)
-    game.plug_in = PlugIn(
-        make=request.make,
-        seed=request.seed,
-        parallel=view.parallel,
-        agents=view.agents,
-        starts=view.starts,
-        report=_report(opened, simulator, game),
-        shows=shows,
-        sees_state=tuple(all(len(s) == 1 for s in seen.values()) for seen in shows),
-        joined=simulator.joined > 0,
-        keys=keys,
-    )
+    report, classes = _report(opened, simulator, game), np.arange(len(found))
+    game.plug_in = way_back(opened, report, found, classes, keys, joined=simulator.joined > 0)
     game.again = lambda: _estimate(opened, simulator, draws)
     return game
 

@@ -201,8 +201,6 @@ def finds_seed(view: Environment, branch: Branch, seed: int) -> bool:
 
 def global_states() -> tuple[str, Any]:
     """Where the two global generators stand."""
-    import rich.progress  # noqa: F401  (it draws when it is imported, which may be later)
-
     return repr(np.random.get_state()), random.getstate()  # noqa: NPY002
 
 

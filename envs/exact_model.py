@@ -103,7 +103,7 @@ def finish(
     opened: Opened, whole: Whole, table: Table, classes: NDArray[np.int64]
 ) -> PettingZooGame:
     """The game with its merged table, report and link to the environment."""
-    request, view, found = opened.request, opened.view, whole.found
+    request, found = opened.request, whole.found
     _, first = np.unique(classes, return_index=True)
     keys = tuple(found.keys[s][1] if s < len(found) else "end" for s in first.tolist())
     game: PettingZooGame = PettingZooGame.from_table(  # type: ignore[assignment]
@@ -114,23 +114,38 @@ def finish(
         name=opened.name,
         states=keys if request.state is not None else None,
     )
-    shows = shows_of(found, classes, view.n_players)
-    game.plug_in = PlugIn(
+    report = _report(opened, whole, game)
+    game.plug_in = way_back(opened, report, found, classes, keys, joined=whole.joined > 0)
+    return game
+
+
+def way_back(
+    opened: Opened,
+    report: Report,
+    found: Explored,
+    classes: NDArray[np.int64],
+    keys: tuple[Hashable, ...],
+    *,
+    joined: bool,
+) -> PlugIn:
+    """The way between a game and its environment, from what was found there."""
+    request, view = opened.request, opened.view
+    shows = _shows(found, classes, view.n_players)
+    return PlugIn(
         make=request.make,
         seed=request.seed,
         parallel=view.parallel,
         agents=view.agents,
         starts=view.starts,
-        report=_report(opened, whole, game),
+        report=report,
         shows=shows,
         sees_state=tuple(all(len(s) == 1 for s in seen.values()) for seen in shows),
-        joined=whole.joined > 0,
+        joined=joined,
         keys=keys,
     )
-    return game
 
 
-def shows_of(
+def _shows(
     found: Explored, classes: NDArray[np.int64], n_players: int
 ) -> tuple[dict[Hashable, tuple[int, ...]], ...]:
     """For every player: in which classes of states it sees what, when it is to choose."""

@@ -27,8 +27,8 @@ OUTER_LIMIT = (
     "the state"
 )
 LOOSE = (
-    "it draws from a generator that cannot be followed; let it draw from one that is an attribute, "
-    "made in reset(seed)"
+    "what happens depends on something that cannot be followed, such as a generator that is not an "
+    "attribute made in reset(seed)"
 )
 FOLLOWED = "it draws from a global generator in states that are rarely visited"
 RESETS = 60  # compared where hidden cards are suspected

@@ -105,14 +105,18 @@ def by_structure(game: "MarkovGame") -> Potential | None:
     reached = _reached(game)
     if isinstance(game, AnonymousGame):
         identical = game.interests() <= ROUNDING * float(np.abs(own).max())
-        found, excess = game.integrate()
     else:
         identical = _identical(game, reached)
-        found, excess = integrate(game.table), cycle_excess(game.table)
     if identical:
         reason = "Interests are identical, up to a constant per player."
         return Potential(status="potential", reason=reason, rows=own.copy())
     still = still_nodes(game)
+    rows = game.potential
+    if isinstance(game, AnonymousGame):
+        found, excess = game.integrate()
+        rows = found if rows is None else rows
+    else:
+        excess = cycle_excess(game.table)
     bad = _at_nodes(game, excess) > ROUNDING * float(np.abs(game.compact.reward).max())
     against = np.flatnonzero(reached & still & bad)
     if len(against):
@@ -122,7 +126,7 @@ def by_structure(game: "MarkovGame") -> Potential | None:
     return Potential(
         status="potential",
         reason="Transitions do not depend on actions, and every stage game has a potential.",
-        rows=found if game.potential is None else game.potential.copy(),
+        rows=integrate(game.table) if rows is None else rows.copy(),
     )
 
 

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich.console import Console  # not later: it draws from `random` when it is imported
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
 
 @contextmanager
 def without_collector() -> Iterator[None]:
@@ -21,9 +24,6 @@ def without_collector() -> Iterator[None]:
 @contextmanager
 def shown(wanted: bool) -> Iterator[Callable[[int, int], None]]:
     """Counts on a terminal, where wanted; nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(

@@ -31,13 +31,13 @@ D being the distance of the start as it enters through ρ. What is computed is a
 with an equilibrium of the game and with ρ at the best responses to the solution that was found: the
 matrices of late stages are nearly those of the game. At earlier stages another action may be the
 best response, and where the start nearly excludes it, its ρ is much larger: from such starts the
-smallest gap so far was up to 1.7 times the estimate in random games; from the uniform one, never.
+smallest gap so far can be larger than the estimate (1.6 times in a test).
 
 **General-sum games** with n players, "chained", step size "theory": every iteration moves a policy
 by at most 3ηHR/2, so that $ρ_i(a) = \sqrt n\, D(a, \tilde x_i) + \frac{9}{16} (n-1)^2 n^{-3/2}$
 gives the coarse correlated gap $\frac{HR}{L_τ^{3/4}} \max_i \max_\text{play} \sum_h
 (1 + 1/H)^{3(h-1)/4} ρ_i(s_h)$. There is no equilibrium to be near to: a start helps as far as it
-plays the best responses already (again those to the solution found; exceeded up to 1.4 times).
+plays the best responses already (again those to the solution found; it can be exceeded too).
 
 **Potential games**, projected Q-ascent with $η ≤ 2 / ((n-1) R A)$, where transitions do not depend
 on actions (elsewhere a mismatch coefficient enters that nobody knows). A step Δ raises Φ by at
@@ -99,8 +99,8 @@ def convergence_bound(
 ) -> Bound | None:
     """Return an estimate, in the form of the theory, of the smallest gap so far of a solve.
 
-    For mirror descent it is no bound: from a start that nearly excludes an action the gap was up to
-    1.7 times as large along the way. For Q-ascent it is one.
+    For mirror descent it is no bound: from a start that nearly excludes an action the gap can be
+    larger along the way. For Q-ascent it is one.
 
     Args:
         game: what was solved.

@@ -18,7 +18,7 @@ solution best from the other ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from metamarl._mixtures import Flat, certified, interpolation, mean, mixture
@@ -35,6 +35,7 @@ from metamarl.algorithms.solve import solve
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
+from metamarl.labels import labelled
 from metamarl.racing import ascend
 
 
@@ -52,9 +53,7 @@ class MetaLearner(ABC):
     @property
     def label(self) -> str:
         """The name, with the options that differ from their defaults: "robust(caution=5.0)"."""
-        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        options = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed)
-        return f"{self.name}({options})" if options else self.name
+        return labelled(self)
 
     def without_model(self) -> "MetaLearner":
         """What stands in for this learner where games can only be played, and their model not read.

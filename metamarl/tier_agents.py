@@ -36,12 +36,14 @@ practice.) The two numbers were chosen on permuted and identical tasks; `benchma
 others, drawn anew.
 """
 
-from dataclasses import dataclass, fields
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from math import e
 from typing import ClassVar, NamedTuple
 
 from metamarl import _tiers_kernel as kernel
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
+from metamarl.labels import labelled
 
 
 class Rule(NamedTuple):
@@ -57,7 +59,7 @@ class Rule(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TierAgent:
+class TierAgent(ABC):
     """The high tier's agent; its options are its fields."""
 
     name: ClassVar[str]
@@ -65,13 +67,11 @@ class TierAgent:
     @property
     def label(self) -> str:
         """The name, with the options that differ from their defaults: "robust(delay=1000)"."""
-        changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
-        options = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed)
-        return f"{self.name}({options})" if options else self.name
+        return labelled(self)
 
+    @abstractmethod
     def rule(self) -> Rule:
         """The agent as the kernel reads it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
