@@ -14,8 +14,9 @@ from game to game. What decides is asked of the game at hand, in terms of its po
    policy). Else the ascent starts from scratch, where nothing depends on the past.
 3. Is there reason to *doubt* it? There is after 1, 4, 16, … games; where the newest solution is
    more than 10 % behind the best one; and where Φ is higher at the joint best response to the
-   uniform policy, which is where an ascent from there heads first. Then both starts are run, and
-   the higher Φ wins. All iterations of both count. What wins is a past solution in the next game.
+   uniform policy, which is where an ascent from there heads first. Then both starts are run, the
+   learned one first and, unless it is ahead, not long, and the higher Φ wins.
+   All iterations of both count. What wins is a past solution in the next game.
 
 So a better equilibrium that a start from scratch has found once is a candidate in the next 64
 games, and where games have little in common nothing is lost but a few evaluations: Φ at every past
@@ -45,6 +46,7 @@ PURE, NUDGE = 0.99, 0.05
 EVERY = 4  # races after 1, 4, 16, … games
 MEMORY = 64  # past solutions that are looked at
 HEAT = 4  # a racer gets one part in four of the iterations there are
+BURST = 64  # iterations in which a learned start is to show what it is worth
 ROUNDING = 1e-9
 
 
@@ -89,7 +91,7 @@ def ascend(
         or _is_higher(meter(judge.responses(uniform)), levels[best])
     )
     if doubt and limit >= HEAT:
-        return _race(game, solver, meter, tol, limit, learned)
+        return _race(game, solver, meter, tol, limit, learned, ALIKE * abs(gain))
     return solve(game, solver, learned, tol, limit, throw=False)
 
 
@@ -122,16 +124,20 @@ def _race(
     tol: float,
     limit: int,
     learned: JointPolicy,
+    lead: float,
 ) -> Solution:
-    """Both starts, a part of the iterations each; what is left goes to the higher potential."""
-    first = solve(game, solver, learned, tol, limit // HEAT, throw=False)
+    """Both starts; the learned one goes on after `BURST` only if it is clearly ahead by then."""
+    first = solve(game, solver, learned, tol, min(BURST, limit // HEAT), throw=False)
     if first.status is Status.INTERRUPTED:
         return first
     second = solve(game, solver, None, tol, limit // HEAT, throw=False)
     if second.status is Status.INTERRUPTED:
         return second
     levels = [meter(run.policy.flat(game)) for run in (first, second)]
-    winner = second if _is_higher(levels[1], levels[0]) else first
+    if second.converged and not first.converged:
+        winner = first if levels[0] > levels[1] + lead else second
+    else:
+        winner = second if _is_higher(levels[1], levels[0]) else first
     # Until the race is decided, the answer is the first one's.
     found = _followed(first, replace(second, trace=_end(second, winner, max(levels))), winner)
     if winner.status is not Status.MAX_ITERATIONS:
