@@ -146,11 +146,12 @@ def _nashpy() -> Solver:
 def _pygambit() -> Solver:
     import pygambit
 
-    kind = getattr(pygambit, "StrategicGame", pygambit.Game)  # its name from version 17 on
+    kind = getattr(pygambit, "StrategicGame", pygambit.Game)  # from version 17 on
 
     def solve(Q: Array) -> tuple[Array, Array]:
         game = kind.from_arrays(Q, -Q)
-        profile = pygambit.nash.lp_solve(game, rational=False).equilibria[0]
+        found = pygambit.nash.lp_solve(game, rational=False)
+        profile = found.equilibrium if hasattr(found, "equilibrium") else found.equilibria[0]
         x, y = ([float(profile[s]) for s in player.strategies] for player in game.players)
         return np.array(x), np.array(y)
 
