@@ -152,7 +152,10 @@ def _pygambit() -> Solver:
         game = kind.from_arrays(Q, -Q)
         found = pygambit.nash.lp_solve(game, rational=False)
         profile = found.equilibrium if hasattr(found, "equilibrium") else found.equilibria[0]
-        x, y = ([float(profile[s]) for s in player.strategies] for player in game.players)
+        x, y = (
+            [float(profile[player][str(k + 1)]) for k in range(size)]
+            for player, size in zip("12", Q.shape, strict=True)
+        )
         return np.array(x), np.array(y)
 
     return solve

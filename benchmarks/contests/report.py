@@ -50,7 +50,7 @@ def said(row: Row) -> str:
 def print_table(console: Console, title: str, rows: Sequence[Row]) -> None:
     """Print one contest."""
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("", min_width=34)
+    table.add_column("", no_wrap=True)
     table.add_column("threads", justify="right")
     table.add_column(f"per {rows[0].unit}", justify="right")
     for name in ("median", "ratio", "rounds"):
