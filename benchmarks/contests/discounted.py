@@ -36,7 +36,7 @@ def contest(S: int, sizes: Sizes) -> Contest:
     contestants = [
         Contestant(name="metamarl exact, certified", prepare=lambda: solved),
         Contestant(
-            name="Shapley iteration, quantecon minmax, compiled", needs=["quantecon"],
+            name="Shapley iteration over quantecon", needs=["quantecon"],
             prepare=lambda: partial(shapley(), r, P, DISCOUNT, TOL),
         ),
         Contestant(

@@ -6,7 +6,6 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from contests.measuring import BASELINE, Row
@@ -14,7 +13,8 @@ from contests.report import ratio, seconds
 from metamarl.figures import INK, PALETTE, calm, write_figure
 
 OTHERS = "#b0b0b0"
-BAR, HEAD = 0.27, 0.85  # inches: of a bar, and of a panel's title and axis
+# Inches: of a column, and of the names in it; of a bar, and what is above and below the bars.
+WIDTH, NAMES, BAR, TITLE, AXIS = 7.8, 3.2, 0.26, 0.6, 0.4
 
 
 def draw(path: Path, titles: dict[str, str], rows: Sequence[Row]) -> None:
@@ -28,25 +28,22 @@ def draw(path: Path, titles: dict[str, str], rows: Sequence[Row]) -> None:
         return
     columns = _in_columns(panels) if len(panels) > 1 else [panels]
     tallest = max(sum(_height(inside) for _, inside in column) for column in columns)
-    figure = Figure(figsize=(7.6 * len(columns), tallest + 0.4), facecolor="white")
+    wide, tall = WIDTH * len(columns), tallest + 0.1
+    figure = Figure(figsize=(wide, tall), facecolor="white")
     FigureCanvasAgg(figure)
-    grid = GridSpec(
-        1, len(columns), figure, left=0.36 / len(columns), right=0.985, wspace=0.62,
-        top=1 - 0.45 / (tallest + 0.4), bottom=0.45 / (tallest + 0.4),
-    )  # fmt: skip
     for k, column in enumerate(columns):
-        rest = tallest - sum(_height(inside) for _, inside in column)
-        heights = [_height(inside) for _, inside in column] + ([rest] if rest > 0.01 else [])
-        inner = GridSpecFromSubplotSpec(
-            len(heights), 1, grid[k], height_ratios=heights, hspace=0.85 * len(heights) / tallest
-        )
-        for j, (title, inside) in enumerate(column):
-            _panel(figure.add_subplot(inner[j]), title, inside)
+        top = tall
+        for title, inside in column:
+            left, bottom = k * WIDTH + NAMES, top - TITLE - BAR * len(inside)
+            place = (left / wide, bottom / tall, (WIDTH - NAMES - 0.15) / wide)
+            axes = figure.add_axes((*place, BAR * len(inside) / tall))
+            _panel(axes, title, inside)
+            top -= _height(inside)
     write_figure(figure, path)
 
 
 def _height(rows: Sequence[Row]) -> float:
-    return HEAD + BAR * len(rows)
+    return TITLE + BAR * len(rows) + AXIS
 
 
 def _in_columns(panels: list[tuple[str, list[Row]]]) -> list[list[tuple[str, list[Row]]]]:

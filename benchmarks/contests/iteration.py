@@ -59,7 +59,7 @@ def contest(name: str, N: int, A: int, sizes: Sizes) -> Contest:
     ]  # fmt: skip
     return Contest(
         name=f"iteration, {name}",
-        title=f"100 iterations of optimistic mirror descent, {N:,} matrices {A} × {A}",
+        title=f"Optimistic mirror descent, {N:,} matrices {A} × {A}",
         contestants=contestants,
         error=error,
         tolerance=1e-9,
