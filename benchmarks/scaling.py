@@ -30,7 +30,7 @@ from metamarl.figures import DASHES, INK, PALETTE, calm, write_figure
 from metamarl.files import check_folder, made_folder
 
 FILES = ("scaling.json", "scaling.png")
-PLAYS = 200  # iterations, of which the difference to half as many is taken
+PLAYS = 40  # iterations, of which the difference to half as many is taken
 
 
 @dataclass(kw_only=True)
@@ -117,7 +117,7 @@ def grow(quick: bool) -> dict[str, tuple[list[int], Callable[[int], mm.MarkovGam
             lambda n: sparse_game(20, (3,) * n, 5),
         ),
         "next states of a joint action": (
-            [4, 16, 64, 256, 1024][:few],
+            [4, 16, 64, 256][:few],
             lambda k: sparse_game(1024, (5, 5), 5, successors=k),
         ),
     }

@@ -80,7 +80,7 @@ def shapley() -> Callable[[Array, Array, float, float], Policies]:
 def _sgamesolver(r: Array, P: Array, *, wanted: bool) -> Work:
     if not wanted:
         raise NotOfferedError("only with --large: it takes a minute")
-    np.nan = np.nan  # a name that NumPy 2 has dropped, and sgamesolver 1.0.2 asks for
+    vars(np)["NaN"] = np.nan  # a name that NumPy 2 has dropped, and sgamesolver 1.0.2 asks for
     import sgamesolver
 
     A, B = r.shape[1:]
