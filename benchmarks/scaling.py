@@ -112,9 +112,9 @@ def grow(quick: bool) -> dict[str, tuple[list[int], Callable[[int], mm.MarkovGam
         ),
         "actions A": ([2, 4, 8, 16, 32, 64][:few], lambda A: sparse_game(50, (A, A), 5)),
         "horizon H": ([5, 10, 20, 40, 80, 160][:few], lambda H: sparse_game(100, (5, 5), H)),
-        "players n, 3 actions": (
-            [2, 3, 4, 5, 6, 7][:few],
-            lambda n: sparse_game(20, (3,) * n, 5),
+        "joint actions of 3 to 7 players": (
+            [3**n for n in (3, 4, 5, 6, 7)][:few],
+            lambda joint: sparse_game(20, (3,) * round(np.log(joint) / np.log(3)), 5),
         ),
         "next states of a joint action": (
             [4, 16, 64, 256][:few],
