@@ -13,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 import metamarl as mm
-from metamarl._tiered_plan import outcome, read_agents
+from metamarl._tiered_plan import outcome
 from metamarl.cli import app
 from metamarl.tier_agents import TIER_AGENTS
+from metamarl.tier_drawing import read_agents
 from metamarl.tiers import BONUSES
 
 FILES = {"figure.png", "rows.csv", "regret.csv", "states.csv", "table.txt", "config.json"}
