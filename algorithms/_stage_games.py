@@ -22,14 +22,30 @@ CERTIFIED = 4e-13  # of the span of a matrix: a larger gap is solved for anew, f
 
 
 @njit(**CONTRACT)
+def _set(v, number):
+    """Set a vector to a number: in loops, which compile several times faster than slices."""
+    for k in range(len(v)):
+        v[k] = number
+
+
+@njit(**CONTRACT)
+def _normalise(v):
+    """Divide a vector by its sum."""
+    total = 0.0
+    for k in range(len(v)):
+        total += v[k]
+    for k in range(len(v)):
+        v[k] /= total
+
+
+@njit(**CONTRACT)
 def _solve_if_pure(Q, x, y):
     """Smallest and largest entry, and whether a saddle point in pure policies or equality solves Q.
 
     Writes x and y then, uniform where all is equal; returns (solved, value, low, high).
     """
     A, B = Q.shape
-    for b in range(B):
-        y[b] = -np.inf
+    _set(y, -np.inf)
     for a in range(A):
         worst = np.inf
         for b in range(B):
@@ -47,11 +63,13 @@ def _solve_if_pure(Q, x, y):
         if y[b] < minimax:
             minimax, column = y[b], b
     if high - low <= 1e-14 * max(abs(low), abs(high)):
-        x[:], y[:] = 1.0 / A, 1.0 / B
+        _set(x, 1.0 / A)
+        _set(y, 1.0 / B)
         return True, 0.5 * (low + high), low, high
     if maximin < minimax:
         return False, float(column), low, high
-    x[:], y[:] = 0.0, 0.0
+    _set(x, 0.0)
+    _set(y, 0.0)
     x[row], y[column] = 1.0, 1.0
     return True, maximin, low, high
 
@@ -125,7 +143,8 @@ def _fill(T, Q, low, scale):
             T[i, j] = (Q[i, j] - low) * scale + 1.0
         perturbation = (perturbation + 0.6180339887498949) % 1.0
         T[i, B], T[i, B + 1] = 1.0, 1.0 + perturbation
-    T[A, :B] = -1.0
+    for j in range(B):
+        T[A, j] = -1.0
     T[A, B], T[A, B + 1] = 0.0, 0.0
 
 
@@ -162,15 +181,16 @@ def _return_to_basis(T, Q, low, scale, basic, free):
 def _read_policies(T, basic, free, x, y):
     """Write the minimax policies of a solved tableau to x and y."""
     A, B = len(x), len(y)
-    x[:], y[:] = 0.0, 0.0
+    _set(x, 0.0)
+    _set(y, 0.0)
     for i in range(A):
         if basic[i] < B:
             y[basic[i]] = max(T[i, B], 0.0)
     for j in range(B):
         if free[j] >= B:
             x[free[j] - B] = max(T[A, j], 0.0)
-    x /= x.sum()
-    y /= y.sum()
+    _normalise(x)
+    _normalise(y)
 
 
 @njit(**CONTRACT)
@@ -178,7 +198,8 @@ def _bounds(Q, x, y, room):
     """What x secures and y allows; `room` is (B,)."""
     A, B = Q.shape
     lower, upper = np.inf, -np.inf
-    room[:B] = 0.0
+    for b in range(B):
+        room[b] = 0.0
     for a in range(A):
         total = 0.0
         for b in range(B):
@@ -271,7 +292,9 @@ def solve_stages(
     """
     later = np.zeros(len(rows) - 1)
     fresh = np.empty(len(values))
-    A, B = counts[:, 0].max(), counts[:, 1].max()
+    A, B = 0, 0
+    for s in range(len(counts)):
+        A, B = max(A, counts[s, 0]), max(B, counts[s, 1])
     entries, work, order = np.empty(A * B), np.empty((A + 1) * (B + 2)), np.empty(A + B, np.int64)
     for j in range(len(states)):
         if len(groups) == 2 and not timed:
@@ -291,8 +314,12 @@ def solve_stages(
             fresh[j] = _solve_matrix(Q, x, y, work, order)
         for j in range(groups[g], groups[g + 1]):
             later[states[j]] = fresh[j]
-    change = np.abs(fresh - values).max()
-    values[:] = fresh
+    change = 0.0
+    for j in range(len(values)):
+        moved = abs(fresh[j] - values[j])
+        if moved > change or moved != moved:  # NaN stays
+            change = moved
+        values[j] = fresh[j]
     return change
 
 

@@ -62,7 +62,7 @@ class Plan:
         folder = check_folder(self.out, FILES)
         tiers = {seed: self._draw(seed) for seed in range(self.seed, self.seed + self.models)}
         console = Console(stderr=True)
-        with console.status("getting ready (the first run compiles, which takes a while)"):
+        with console.status("getting ready"):
             self._compare(next(iter(tiers.values())), agents, 1, range(1), None, n_jobs=1)
         with made_folder(folder), _progress_bar(console) as show:
             seeds = range(self.seed, self.seed + self.seeds)

@@ -55,6 +55,10 @@ class TierPart:
 
     def read(self, kept: dict[str, Any]) -> Finished:
         """A run as it was, and its seconds, from what `plain_run` made of it."""
+        arrays: dict[str, Any] = {
+            name: np.array(kept[name], kind).reshape(kept["shapes"][name])
+            for name, kind in ARRAYS.items()
+        }
         run = TieredRun(
             agent=self.agent,
             models=[],
@@ -64,10 +68,7 @@ class TierPart:
             ],
             config=kept["config"],
             span=kept["span"],
-            **{
-                name: np.array(kept[name], kind).reshape(kept["shapes"][name])
-                for name, kind in ARRAYS.items()
-            },
+            **arrays,
         )
         return self.complete(run), kept["seconds"]
 

@@ -8,7 +8,7 @@ that on machines of one kind the numbers do not depend on who computes them.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -96,7 +96,7 @@ class Workers:
         return None
 
 
-def distribute(work: Sequence[Any], n: int) -> Iterator[Any]:
+def distribute(work: Sequence[Any], n: int) -> Generator[Any, None, None]:
     """Results of joblib's delayed calls from `n` workers, as they come."""
     if get_active_backend()[0].supports_return_generator:
         results = Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1)(work)
