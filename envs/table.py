@@ -41,7 +41,7 @@ class Table:
     indptr: NDArray[np.int64]
     """`(T·R + 1,)` first successor of every row."""
     indices: NDArray[np.int32]
-    """`(nnz,)` successor states."""
+    """`(nnz,)` successor states, in increasing order along a row."""
     probabilities: NDArray[np.float64]
     """`(nnz,)` their probabilities, which sum to 1 along a row."""
     transition_stride: int

@@ -113,6 +113,8 @@ def test_agents_from_text():
         (["permuted", "--bonus", "hoeffding"], "'bonus'"),
         (["permuted", "--coefficient", "0"], "'coefficient'"),
         (["permuted", "--jobs", "0"], "'jobs'"),
+        (["permuted", "--backend", "spark"], "'backend'"),
+        (["permuted", "--scheduler", "tcp://127.0.0.1:1"], "left out for backend 'threads'"),
         (["permuted", "--gap", "0.9"], "'gap'"),
         (["permuted", "--states", "1000000"], "needs about"),
         (["permuted", "--seeds", "100000"], "are refused"),
