@@ -10,25 +10,30 @@ from pathlib import Path
 import numba
 from numba.misc.appdirs import AppDirs
 
+from metamarl.algorithms._compiling import announce_compilation
 
-def _make_room_for_kernels() -> None:
+
+def _make_room_for_kernels() -> bool:
     """Where Numba could store compiled kernels nowhere, let it do so for this process.
 
     It would refuse to compile at all: in a container, say, with neither a home nor a writable
-    installation.
+    installation. Returns whether they are stored for good.
     """
     quantecon = find_spec("quantecon")
-    places = [__file__, *([quantecon.origin] if quantecon and quantecon.origin else [])]
-    if numba.config.CACHE_DIR or all(os.access(Path(p).parent, os.W_OK) for p in places):
-        return
-    home = Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)
+    beside = [__file__, *([quantecon.origin] if quantecon and quantecon.origin else [])]
+    if not numba.config.CACHE_DIR and all(os.access(Path(p).parent, os.W_OK) for p in beside):
+        return True
+    usual = AppDirs(appname="numba", appauthor=False).user_cache_dir
+    place = Path(numba.config.CACHE_DIR or usual)
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
-            return
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            return True
     except OSError:
-        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="metamarl-")
-        atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+        pass
+    numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="metamarl-")
+    atexit.register(shutil.rmtree, numba.config.CACHE_DIR, ignore_errors=True)
+    return False
 
 
-_make_room_for_kernels()
+announce_compilation(lasting=_make_room_for_kernels())

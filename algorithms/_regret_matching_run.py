@@ -23,8 +23,8 @@ class RegretMatchingRun(PolicyIteration):
         self.scale = self.steps * float(np.abs(game.table.reward[0]).max())
         self.part = 1.0
 
-    def _sweep(self) -> float:
-        from metamarl.algorithms import _stage_games  # imports QuantEcon: only where needed
+    def _sweep(self, values: NDArray[np.float64]) -> float:
+        from metamarl.algorithms import _stage_games  # Numba: only where needed
 
         game, table, nodes = self.game, self.game.table, self.game.nodes
         gap = max(self.part * self.wanted / self.steps, ROUNDING * self.scale)
@@ -34,7 +34,7 @@ class RegretMatchingRun(PolicyIteration):
             nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts,
             table.rows, table.reward, table.reward_stride, table.indptr, table.indices,
             table.probabilities, table.transition_stride, game.discount, gap, self.plays,
-            self.X, self.R, np.empty(2 * A * B + 3 * (A + B), kind), self.values, self.flat,
+            self.X, self.R, np.empty(2 * A * B + 3 * (A + B), kind), values, self.flat,
         )  # fmt: skip
         self.enough = gap
         return float(residual)
@@ -43,6 +43,7 @@ class RegretMatchingRun(PolicyIteration):
         done = super().advance(min(iterations, 1))
         if self.finished:  # to `gap`; if that is not enough for the whole, go on to a part of it
             self.part *= 0.25
+            self.residual = np.inf  # to be found anew
             self.finished = self.enough <= ROUNDING * self.scale
         return done
 

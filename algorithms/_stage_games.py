@@ -1,68 +1,260 @@
-"""Kernels that solve all stage games of a two-player zero-sum game, exactly or nearly so.
+r"""Kernels that solve all stage games of a two-player zero-sum game, exactly or nearly so.
 
-The simplex is QuantEcon's (`quantecon.optimize.minmax`), called inside one compiled pass; for
-regret matching see `regret_matching`.
+The simplex (Dantzig 1951) works on the shorter form of von Neumann's programme: with all entries of
+a matrix M between 1 and 2, maximise $\sum_b w_b$ where $Mw ≤ 1, w ≥ 0$; its dual is the other
+player's, and $w / \sum w$ and the scaled reduced costs are the minimax policies. The tableau is
+Tucker's, without the columns of what is basic: (A + 1)·(B + 2) numbers, not the (A + 2)·(A + B + 2)
+of the usual one. Ties of the ratio test are broken by a perturbation of the right-hand side that is
+carried along as a column of its own (Charnes 1952; Dantzig, Orden and Wolfe 1955), which rules out
+cycles. For regret matching see `regret_matching`.
 """
 
 import numpy as np
 from numba import njit
-from quantecon.optimize import minmax
 
 JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+CONTRACT = {**JIT, "fastmath": {"contract"}}
 FAST = {**JIT, "fastmath": {"contract", "nnan", "ninf", "nsz", "arcp", "reassoc"}}
+OPTIMAL = 1e-14  # reduced costs above minus this are none
+TIED = 1e-12  # ratios that differ by less are equal
+PIVOT = 1e-10  # smaller ones would amplify rounding errors
+CERTIFIED = 4e-13  # of the span of a matrix: a larger gap is solved for anew, from the last basis
 
 
-@njit(**JIT)
-def _solve_if_pure(Q, low, high, x, y):
-    """Whether a saddle point in pure policies solves Q, or all is equal; and the value then.
+@njit(**CONTRACT)
+def _set(v, number):
+    """Set a vector to a number: in loops, which compile several times faster than slices."""
+    for k in range(len(v)):
+        v[k] = number
 
-    Writes x and y; uniform where all is equal.
+
+@njit(**CONTRACT)
+def _normalise(v):
+    """Divide a vector by its sum."""
+    total = 0.0
+    for k in range(len(v)):
+        total += v[k]
+    for k in range(len(v)):
+        v[k] /= total
+
+
+@njit(**CONTRACT)
+def _solve_if_pure(Q, x, y):
+    """Smallest and largest entry, and whether a saddle point in pure policies or equality solves Q.
+
+    Writes x and y then, uniform where all is equal; returns (solved, value, low, high).
     """
     A, B = Q.shape
-    if high - low <= 1e-14 * max(abs(low), abs(high)):
-        x[:], y[:] = 1.0 / A, 1.0 / B
-        return True, 0.5 * (low + high)
-    maximin, minimax, row, column = -np.inf, np.inf, 0, 0
+    _set(y, -np.inf)
     for a in range(A):
-        worst = Q[a].min()
-        if worst > maximin:
-            maximin, row = worst, a
+        worst = np.inf
+        for b in range(B):
+            q = Q[a, b]
+            worst = q if q < worst else worst
+            y[b] = q if q > y[b] else y[b]
+        x[a] = worst
+    low, high, maximin, minimax, row, column = np.inf, -np.inf, -np.inf, np.inf, 0, 0
+    for a in range(A):
+        low = x[a] if x[a] < low else low
+        if x[a] > maximin:
+            maximin, row = x[a], a
     for b in range(B):
-        worst = Q[:, b].max()
-        if worst < minimax:
-            minimax, column = worst, b
+        high = y[b] if y[b] > high else high
+        if y[b] < minimax:
+            minimax, column = y[b], b
+    if high - low <= 1e-14 * max(abs(low), abs(high)):
+        _set(x, 1.0 / A)
+        _set(y, 1.0 / B)
+        return True, 0.5 * (low + high), low, high
     if maximin < minimax:
-        return False, 0.0
-    x[:], y[:] = 0.0, 0.0
+        return False, float(column), low, high
+    _set(x, 0.0)
+    _set(y, 0.0)
     x[row], y[column] = 1.0, 1.0
-    return True, maximin
+    return True, maximin, low, high
 
 
-@njit(**JIT)
-def _middle(Q, x, y):
-    """The middle of what y allows and x secures."""
+@njit(**CONTRACT)
+def _pivot(T, r, c, basic, free):
+    """Exchange the basic variable of row r and the free one of column c. In place."""
+    n, m = T.shape
+    p, row = 1.0 / T[r, c], T[r]
+    for j in range(m):
+        row[j] *= p
+    row[c] = p
+    for i in range(n):
+        other = T[i]
+        f = other[c]
+        if i != r and f != 0.0:
+            other[c] = 0.0
+            for j in range(m):
+                other[j] -= f * row[j]
+    basic[r], free[c] = free[c], basic[r]
+
+
+@njit(**CONTRACT)
+def _leaving_row(T, c):
+    """The first row to reach its bound as column c enters; -1 where there is none."""
+    A, rhs = T.shape[0] - 1, T.shape[1] - 2
+    least, row = np.inf, -1
+    for i in range(A):
+        if T[i, c] > PIVOT:
+            ratio = max(T[i, rhs], 0.0) / T[i, c]  # below 0 by rounding only
+            if ratio < least - TIED:
+                least, row = ratio, i
+            elif ratio <= least + TIED:
+                if T[i, rhs + 1] * T[row, c] < T[row, rhs + 1] * T[i, c]:
+                    row = i
+                least = min(least, ratio)
+    return row
+
+
+@njit(**CONTRACT)
+def _entering_column(T):
+    """The column of the smallest reduced cost."""
+    A, c = T.shape[0] - 1, 0
+    for j in range(1, T.shape[1] - 2):
+        if T[A, j] < T[A, c]:
+            c = j
+    return c
+
+
+@njit(**CONTRACT)
+def _simplex(T, basic, free, c):
+    """Pivot until no reduced cost is negative, beginning with column c."""
+    A, B = T.shape[0] - 1, T.shape[1] - 2
+    for _ in range(50 * (A + B)):
+        if T[A, c] >= -OPTIMAL:
+            return
+        r = _leaving_row(T, c)
+        if r < 0:
+            return
+        _pivot(T, r, c, basic, free)
+        c = _entering_column(T)
+
+
+@njit(**CONTRACT)
+def _fill(T, Q, low, scale):
+    """The tableau of a matrix before the first pivot."""
+    A, B = Q.shape
+    perturbation = 0.0
+    for i in range(A):
+        for j in range(B):
+            T[i, j] = (Q[i, j] - low) * scale + 1.0
+        perturbation = (perturbation + 0.6180339887498949) % 1.0
+        T[i, B], T[i, B + 1] = 1.0, 1.0 + perturbation
+    for j in range(B):
+        T[A, j] = -1.0
+    T[A, B], T[A, B + 1] = 0.0, 0.0
+
+
+@njit(**CONTRACT)
+def _return_to_basis(T, Q, low, scale, basic, free):
+    """Compute the tableau of a basis anew, the largest pivots first."""
+    A, B = Q.shape
+    _fill(T, Q, low, scale)
+    rows, columns = np.empty(A, np.bool_), np.zeros(B, np.bool_)
+    for i in range(A):  # constraint i is to leave unless its slack, B + i, is basic
+        rows[i] = True
+    for i in range(A):
+        if basic[i] < B:
+            columns[basic[i]] = True
+        else:
+            rows[basic[i] - B] = False
+    for j in range(B):
+        free[j] = j
+    for i in range(A):
+        basic[i] = B + i
+    while True:
+        largest, r, c = PIVOT, -1, -1
+        for i in range(A):
+            for j in range(B):
+                if rows[i] and columns[j] and abs(T[i, j]) > largest:
+                    largest, r, c = abs(T[i, j]), i, j
+        if r < 0:
+            return
+        rows[r], columns[c] = False, False
+        _pivot(T, r, c, basic, free)
+
+
+@njit(**CONTRACT)
+def _read_policies(T, basic, free, x, y):
+    """Write the minimax policies of a solved tableau to x and y."""
+    A, B = len(x), len(y)
+    _set(x, 0.0)
+    _set(y, 0.0)
+    for i in range(A):
+        if basic[i] < B:
+            y[basic[i]] = max(T[i, B], 0.0)
+    for j in range(B):
+        if free[j] >= B:
+            x[free[j] - B] = max(T[A, j], 0.0)
+    _normalise(x)
+    _normalise(y)
+
+
+@njit(**CONTRACT)
+def _bounds(Q, x, y, room):
+    """What x secures and y allows; `room` is (B,)."""
+    A, B = Q.shape
     lower, upper = np.inf, -np.inf
-    for b in range(Q.shape[1]):
-        lower = min(lower, np.sum(x * Q[:, b]))
-    for a in range(Q.shape[0]):
-        upper = max(upper, np.sum(y * Q[a]))
+    for b in range(B):
+        room[b] = 0.0
+    for a in range(A):
+        total = 0.0
+        for b in range(B):
+            total += y[b] * Q[a, b]
+            room[b] += x[a] * Q[a, b]
+        upper = max(upper, total)
+    for b in range(B):
+        lower = min(lower, room[b])
+    return lower, upper
+
+
+@njit(**CONTRACT)
+def _solve_matrix(Q, x, y, work, order):
+    """Minimax policies and value of a matrix game, by the simplex. Writes x and y.
+
+    `work` ((A + 1)·(B + 2),) and `order` (A + B,) are room for at least the tableau and the basis.
+    """
+    A, B = Q.shape
+    solved, value, low, high = _solve_if_pure(Q, x, y)
+    if solved:
+        return value
+    if A == 2 and B == 2:  # without a saddle point all four differences have one sign
+        up, down = Q[0, 0] - Q[0, 1], Q[1, 1] - Q[1, 0]
+        left, right = Q[0, 0] - Q[1, 0], Q[1, 1] - Q[0, 1]
+        x[0], x[1] = down / (up + down), up / (up + down)
+        y[0], y[1] = right / (left + right), left / (left + right)
+        lower, upper = _bounds(Q, x, y, work)
+        return 0.5 * (lower + upper)
+    scale, column = 1.0 / (high - low), int(value)
+    T = work[: (A + 1) * (B + 2)].reshape(A + 1, B + 2)
+    basic, free = order[:A], order[A : A + B]
+    for i in range(A):
+        basic[i] = B + i
+    for j in range(B):
+        free[j] = j
+    _fill(T, Q, low, scale)
+    _simplex(T, basic, free, column)
+    _read_policies(T, basic, free, x, y)
+    lower, upper = _bounds(Q, x, y, work)
+    for _ in range(3):
+        if upper - lower <= CERTIFIED * (high - low) + 2e-15 * max(abs(low), abs(high)):
+            break
+        _return_to_basis(T, Q, low, scale, basic, free)
+        _simplex(T, basic, free, _entering_column(T))
+        _read_policies(T, basic, free, x, y)
+        lower, upper = _bounds(Q, x, y, work)
     return 0.5 * (lower + upper)
 
 
-@njit(**JIT)
-def _solve_matrix(Q, x, y):
-    """Minimax policies and value of a matrix game, by the simplex. Writes x and y."""
-    low, high = Q.min(), Q.max()
-    pure, value = _solve_if_pure(Q, low, high, x, y)
-    if pure:
-        return value
-    # Scaled to [0, 1], because the simplex has absolute tolerances.
-    scaled = (Q - low) / (high - low)
-    _, u, w = minmax(scaled)
-    x[:], y[:] = np.maximum(u, 0.0), np.maximum(w, 0.0)
-    x /= x.sum()
-    y /= y.sum()
-    return low + (high - low) * _middle(scaled, x, y)
+@njit(**FAST)
+def _dot(p, v):
+    total = 0.0
+    for k in range(len(p)):
+        total += p[k] * v[k]
+    return total
 
 
 @njit(**JIT)
@@ -72,12 +264,18 @@ def _build_matrix(
 ):  # fmt: skip
     """Write r + γ·P·later of a state's joint actions to Q."""
     A, B = Q.shape
+    first = rows[s] + step * transition_stride
+    pay = rows[s] + step * reward_stride
     for k in range(A * B):
-        q = 0.0
-        r = rows[s] + k + step * transition_stride
-        for e in range(indptr[r], indptr[r + 1]):
-            q += probabilities[e] * later[indices[e]]
-        Q[k // B, k % B] = reward[0, rows[s] + k + step * reward_stride] + discount * q
+        begin, end = indptr[first + k], indptr[first + k + 1]
+        lowest = indices[begin]
+        if indices[end - 1] - lowest == end - begin - 1:  # sorted, so next to each other
+            q = _dot(probabilities[begin:end], later[lowest : lowest + end - begin])
+        else:
+            q = 0.0
+            for e in range(begin, end):
+                q += probabilities[e] * later[indices[e]]
+        Q[k // B, k % B] = reward[0, pay + k] + discount * q
 
 
 @njit(**JIT)
@@ -94,6 +292,10 @@ def solve_stages(
     """
     later = np.zeros(len(rows) - 1)
     fresh = np.empty(len(values))
+    A, B = 0, 0
+    for s in range(len(counts)):
+        A, B = max(A, counts[s, 0]), max(B, counts[s, 1])
+    entries, work, order = np.empty(A * B), np.empty((A + 1) * (B + 2)), np.empty(A + B, np.int64)
     for j in range(len(states)):
         if len(groups) == 2 and not timed:
             later[states[j]] = values[j]
@@ -102,18 +304,22 @@ def solve_stages(
         for j in range(groups[g], groups[g + 1]):
             s = states[j]
             A, B = counts[s, 0], counts[s, 1]
-            Q = np.empty((A, B))
+            Q = entries[: A * B].reshape(A, B)
             _build_matrix(
                 Q, s, step, rows, reward, reward_stride, indptr, indices, probabilities,
                 transition_stride, discount, later,
             )  # fmt: skip
             x = flat[slots[0, j] : slots[0, j] + A]
             y = flat[slots[1, j] : slots[1, j] + B]
-            fresh[j] = _solve_matrix(Q, x, y)
+            fresh[j] = _solve_matrix(Q, x, y, work, order)
         for j in range(groups[g], groups[g + 1]):
             later[states[j]] = fresh[j]
-    change = np.abs(fresh - values).max()
-    values[:] = fresh
+    change = 0.0
+    for j in range(len(values)):
+        moved = abs(fresh[j] - values[j])
+        if moved > change or moved != moved:  # NaN stays
+            change = moved
+        values[j] = fresh[j]
     return change
 
 
@@ -227,9 +433,8 @@ def approach_stages(
                 matrix, s, step, rows, reward, reward_stride, indptr, indices, probabilities,
                 transition_stride, discount, later,
             )  # fmt: skip
-            low, high = matrix.min(), matrix.max()
             u, w = flat[first : first + A], flat[second : second + B]
-            pure, fresh[j] = _solve_if_pure(matrix, low, high, u, w)
+            pure, fresh[j], low, high = _solve_if_pure(matrix, u, w)
             if pure:
                 continue
             Q = work[: A * B].reshape(A, B)
@@ -254,7 +459,8 @@ def approach_stages(
             u[:], w[:] = S[:A], S[A : A + B]
             u /= u.sum()
             w /= w.sum()
-            fresh[j] = low + (high - low) * _middle(matrix, u, w)
+            lower, upper = _bounds(matrix, u, w, S)
+            fresh[j] = low + (high - low) * 0.5 * (lower + upper)
         for j in range(groups[g], groups[g + 1]):
             later[states[j]] = fresh[j]
     change = np.abs(fresh - values).max()

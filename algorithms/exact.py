@@ -3,9 +3,10 @@ r"""Exact solution of two-player zero-sum Markov games, of one-player and of tur
 With a horizon or without cycles: backward induction, one simplex per stage game (Shapley 1953).
 With cycles: policy iteration around Shapley's operator $\operatorname{val}(r + γ P V)$. Pollatschek
 & Avi-Itzhak's (1969) step takes the value of both current minimax policies to the end: it is
-Newton's, fast but not safe. From the first one on that does not lower the residual, Hoffman &
-Karp's (1966) takes the value of player 0's best response to player 1's policy: these values fall to
-the solution.
+Newton's, fast but not safe. Where it does not lower the residual it is halved (Filar & Tolwinski
+1991), and where that does not help either, Hoffman & Karp's (1966) takes the value of player 0's
+best response to player 1's policy. After a hundred of these there are no others: their values fall
+to the solution.
 One player: its best response. Turn-based games of any number of players, with a horizon or without
 cycles: backward induction to a subgame-perfect equilibrium (see `_turn_based_run`).
 """

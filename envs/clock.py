@@ -56,7 +56,7 @@ def unroll(table: Table, initial: NDArray[np.float64], horizon: int | None) -> N
     if horizon is not None:
         layers, cyclic = _reachable_layers(table, initial, horizon), False
     else:
-        levels = _levels(_without_rest(table))
+        levels = _levels(_adjacency(table), at_rest(table))
         cyclic = levels is None
         layers = [np.arange(table.n_states)] if levels is None else levels
     states = np.concatenate(layers)
@@ -80,7 +80,7 @@ def ends_by_itself(table: Table) -> bool:
     removing, again and again, the states in which every joint action may leave it; every row is
     looked at once.
     """
-    into = table.successors().T.tocsr()
+    into = _links(table.successors()).T.tocsr()
     owner = np.repeat(np.arange(table.n_states), np.diff(table.rows))
     rest = at_rest(table)
     stays = ~rest[owner]  # rows that surely stay in the set
@@ -100,12 +100,19 @@ def ends_by_itself(table: Table) -> bool:
 
 def at_rest(table: Table) -> NDArray[np.bool_]:
     """`(S,)` absorbing states without rewards."""
-    matrix = table.successors().tocoo()
-    owner = np.repeat(np.arange(table.n_states), np.diff(table.rows))
-    moves = np.zeros(table.n_rows, bool)
-    moves[matrix.row[owner[matrix.row] != matrix.col]] = True
-    moves |= (table.reward[:, : table.n_rows] != 0).any(0)
+    pointer = table.indptr[: table.n_rows + 1]
+    owner = np.repeat(np.arange(table.n_states, dtype=np.int32), np.diff(table.rows))
+    moves = table.indices[pointer[:-1]] != owner  # rows have at least one successor ...
+    moves |= np.diff(pointer) > 1  # ... and none of them twice
+    for reward in table.reward:
+        moves |= reward[: table.n_rows] != 0
     return ~np.logical_or.reduceat(moves, table.rows[:-1])
+
+
+def _links(matrix: sp.csr_array) -> sp.csr_array:
+    """Where a matrix has entries: a byte each."""
+    there = np.ones(len(matrix.indices), bool)
+    return sp.csr_array((there, matrix.indices, matrix.indptr), matrix.shape)
 
 
 def _adjacency(table: Table, step: int = 0) -> sp.csr_array:
@@ -113,23 +120,19 @@ def _adjacency(table: Table, step: int = 0) -> sp.csr_array:
     matrix = table.successors(step)
     pointer = matrix.indptr[table.rows]
     shape = (table.n_states, table.n_states)
-    found = sp.csr_array((np.ones(len(matrix.indices), np.int32), matrix.indices, pointer), shape)
+    there = np.ones(len(matrix.indices), bool)
+    found = sp.csr_array((there, matrix.indices.copy(), pointer), shape)
     found.sum_duplicates()
     return found
 
 
-def _without_rest(table: Table) -> sp.csr_array:
-    """The adjacency without the loops of absorbing states."""
-    links = _adjacency(table).tocoo()
-    keep = (links.row != links.col) | ~at_rest(table)[links.row]
-    kept = (np.ones(int(keep.sum()), np.int32), (links.row[keep], links.col[keep]))
-    return sp.csr_array(kept, links.shape)
+def _levels(links: sp.csr_array, rest: NDArray[np.bool_]) -> list[NDArray[np.int64]] | None:
+    """States by the longest way to the end, the longest first; None where there is a cycle.
 
-
-def _levels(links: sp.csr_array) -> list[NDArray[np.int64]] | None:
-    """States by the longest way to the end, the longest first; None where there is a cycle."""
+    The loops of states at rest are none.
+    """
     backward = links.T.tocsr()
-    remaining = np.diff(links.indptr)
+    remaining = np.diff(links.indptr) - rest
     frontier, levels, seen = np.flatnonzero(remaining == 0), [], 0
     while frontier.size:
         levels.append(frontier)
@@ -154,7 +157,10 @@ def _reachable_layers(
     while len(layers) < horizon:
         if not homogeneous:
             links = _adjacency(table, len(layers) - 1)
-        following = np.unique(links[layers[-1]].indices).astype(np.int64)
+        reached = np.zeros(table.n_states, bool)
+        everywhere = len(layers[-1]) == table.n_states
+        reached[links.indices if everywhere else links[layers[-1]].indices] = True
+        following = np.flatnonzero(reached)
         needed += float(bytes_per_node[following].sum())
         if homogeneous and np.array_equal(following, layers[-1]):
             left = horizon - len(layers)

@@ -24,7 +24,7 @@ from metamarl.envs.checks import (
     said,
 )
 from metamarl.envs.clock import Nodes, ends_by_itself, unroll
-from metamarl.envs.table import ROUNDING, Table, as_sparse, build_table, legal_rows
+from metamarl.envs.table import ROUNDING, Table, as_sparse, build_table, legal_rows, sparse_rows
 
 WHERE = "MarkovGame"
 
@@ -104,7 +104,7 @@ class MarkovGame:
         else:
             P = P.reshape(steps_p, *flat)
             P = P if all_legal else P[:, picked]
-            p_rows = sp.csr_array(P.reshape(-1, shape[0]))
+            p_rows = sparse_rows(P.reshape(-1, shape[0]))
         table = build_table(
             masks,
             (r_rows if all_legal else r_rows[:, :, picked]).reshape(len(R), -1),

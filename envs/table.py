@@ -9,6 +9,7 @@ $1×1$. A game whose rewards or transitions depend on the step repeats the rows 
 depends on it, so a homogeneous game is stored once however long its horizon.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from metamarl.envs.checks import FINITE, LARGEST, complaint, said
 
 WHERE = "MarkovGame"
 ROUNDING = 1e-6  # how far a row of probabilities may be from 1; rows are normalised afterwards
+STRETCH = 2**20  # entries looked at at once, where temporaries would double the memory
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,7 +41,7 @@ class Table:
     indptr: NDArray[np.int64]
     """`(T·R + 1,)` first successor of every row."""
     indices: NDArray[np.int32]
-    """`(nnz,)` successor states."""
+    """`(nnz,)` successor states, in increasing order along a row."""
     probabilities: NDArray[np.float64]
     """`(nnz,)` their probabilities, which sum to 1 along a row."""
     transition_stride: int
@@ -81,6 +83,8 @@ def build_table(
 ) -> Table:
     """Table from rows in the order above: `reward` `(n, T·R)`, `transition` `(T·R, S)`.
 
+    `transition` is taken over: its arrays are changed, and become the table's.
+
     Raises ValueError where a row is not a probability distribution, or a reward is not finite or
     above 1e150; the message names the state and the joint action.
     """
@@ -88,20 +92,19 @@ def build_table(
     rows = np.concatenate([[0], np.cumsum(counts.prod(1))])
     transition.sum_duplicates()
     _check_rewards(legal, rows, reward)
-    _check_probabilities(legal, rows, transition)
+    sums = _check_probabilities(legal, rows, transition)
     if len(transition.data) and not transition.data.all():
         transition.eliminate_zeros()
-    total = np.add.reduceat(transition.data, transition.indptr[:-1])
-    data = transition.data / np.repeat(total, np.diff(transition.indptr))
+    _normalise(transition, sums)
     return Table(
         legal=legal,
         counts=counts,
         rows=rows,
         reward=np.array(reward, dtype=np.float64, order="C"),
         reward_stride=reward_stride,
-        indptr=transition.indptr.astype(np.int64),
-        indices=transition.indices.astype(np.int32),
-        probabilities=np.ascontiguousarray(data, dtype=np.float64),
+        indptr=transition.indptr.astype(np.int64, copy=False),
+        indices=transition.indices.astype(np.int32, copy=False),
+        probabilities=np.ascontiguousarray(transition.data, dtype=np.float64),
         transition_stride=transition_stride,
     )
 
@@ -112,6 +115,26 @@ def as_sparse(value: Any) -> sp.csr_array:
         got = said(f"entries of type {value.dtype}")
         raise TypeError(complaint("transition", WHERE, "a sparse matrix of numbers", got))
     return sp.csr_array(value, dtype=np.float64, copy=True)
+
+
+def sparse_rows(dense: NDArray[np.float64]) -> sp.csr_array:
+    """The non-zero entries of a matrix, in some rows at a time: SciPy's way takes much memory."""
+    counts = np.count_nonzero(dense, axis=1)
+    pointer = np.concatenate([[0], np.cumsum(counts)])
+    data, indices = np.empty(pointer[-1]), np.empty(pointer[-1], np.int32)
+    for begin, end in _stretches(len(dense), dense.shape[1]):
+        some, span = dense[begin:end], slice(pointer[begin], pointer[end])
+        here = some != 0.0
+        data[span] = some[here]
+        indices[span] = np.nonzero(here)[1]
+    return sp.csr_array((data, indices, pointer), shape=dense.shape)
+
+
+def _stretches(n_rows: int, width: int) -> Iterator[tuple[int, int]]:
+    """First and last rows of stretches with about `STRETCH` entries."""
+    step = max(1, STRETCH // max(width, 1))
+    for begin in range(0, n_rows, step):
+        yield begin, min(begin + step, n_rows)
 
 
 def legal_rows(legal: tuple[NDArray[np.bool_], ...]) -> NDArray[np.intp]:
@@ -148,16 +171,29 @@ def _check_rewards(
 
 def _check_probabilities(
     legal: tuple[NDArray[np.bool_], ...], rows: NDArray[np.int64], transition: sp.csr_array
-) -> None:
-    data = transition.data
+) -> NDArray[np.float64]:
+    """The sums of the rows."""
+    data, counts = transition.data, np.diff(transition.indptr)
     outside = np.flatnonzero(~((data >= 0) & (data <= 1 + ROUNDING)))  # NaN is outside too
     if len(outside):
         row = int(np.searchsorted(transition.indptr, outside[0], side="right")) - 1
         got = said(f"{data[outside[0]]:.6g} in {name_row(legal, rows, row)}")
         raise ValueError(complaint("transition", WHERE, "probabilities between 0 and 1", got))
-    sums = np.asarray(transition.sum(axis=1)).ravel()
+    sums, some = np.zeros(len(counts)), counts > 0
+    if some.any():
+        sums[some] = np.add.reduceat(data, transition.indptr[:-1][some])
     wrong = np.flatnonzero(np.abs(sums - 1.0) > ROUNDING)
     if len(wrong):
         row = int(wrong[0])
         got = said(f"a row that sums to {sums[row]:.6g} in {name_row(legal, rows, row)}")
         raise ValueError(complaint("transition", WHERE, "rows that sum to 1", got))
+    return sums
+
+
+def _normalise(transition: sp.csr_array, sums: NDArray[np.float64]) -> None:
+    """Divide rows by their sums, in place, some at a time."""
+    pointer, data = transition.indptr, transition.data
+    width = len(data) // max(len(sums), 1)
+    for begin, end in _stretches(len(sums), width):
+        counts = np.diff(pointer[begin : end + 1])
+        data[pointer[begin] : pointer[end]] /= np.repeat(sums[begin:end], counts)

@@ -38,6 +38,7 @@ def run(
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+        from metamarl.comparison import Comparison
         from metamarl.study import read_study, run_study
 
         planned = read_study(study)
@@ -58,7 +59,12 @@ def run(
                 if comparison.interrupted:
                     break
                 done += 1
-                typer.echo(f"{name}\n{comparison.table(seconds=False)}\n")
+                table = (
+                    comparison.table(seconds=False)
+                    if isinstance(comparison, Comparison)
+                    else comparison.table()
+                )
+                typer.echo(f"{name}\n{table}\n")
         if done < len(planned):
             typer.echo(
                 f"Interrupted. What was finished is in {folder}: the same command goes on from "

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from metamarl import _cli_support as support
+from metamarl._cli_options import Scheduler
 
 
 def tiered(
@@ -69,9 +70,17 @@ def tiered(
         int,
         typer.Option(
             metavar="N",
-            help="Threads, at most 4 per core; -1: one per core. The numbers do not depend on it.",
+            help="Threads or worker processes, at most 4 per core; -1: one per core. The numbers "
+            "do not depend on it.",
         ),
     ] = -1,
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Who does the work: threads, processes, or a cluster, dask or ray."
+        ),
+    ] = "threads",
+    scheduler: Scheduler = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -113,5 +122,7 @@ def tiered(
             gap=gap,
             shift=shift,
             jobs=jobs,
+            backend=backend,
+            scheduler=scheduler,
             out=f"runs/tiered-{family}" if out is None else out,
         ).carry_out()

@@ -58,7 +58,7 @@ class Plan:
         folder = check_folder(self.out, FILES)
         self._check_size(len(arms), BYTES_PER_GAME)
         console = Console(stderr=True)
-        with console.status("getting ready (the first run compiles, which takes a while)"):
+        with console.status("getting ready"):
             (game,) = self.source.draw(1, self.seed)
             self._check_size(len(arms), game.compact.n_bytes + BYTES_PER_GAME)
             solver = self.solver or usual_solver(game)

@@ -1,10 +1,10 @@
 """The work of `metamarl tiered`: check, run, write, report."""
 
-import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -12,16 +12,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from metamarl import _cli_support as support
 from metamarl.envs.checks import check_choice, complaint
-from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
+from metamarl.envs.tier_families import Tiers
 from metamarl.files import check_folder, made_folder
-from metamarl.tier_agents import TIER_AGENTS, TierAgent
+from metamarl.tier_agents import TierAgent
 from metamarl.tier_comparing import compare_tiers
 from metamarl.tier_comparison import FILES, TierComparison
-from metamarl.tier_opponents import opponent_tiers
+from metamarl.tier_drawing import KNOBS, draw_tiers, read_agents
+from metamarl.workers import BACKENDS
 
 MOST_RUNS = 10_000
-OPPONENTS = "opponents"
-AGENT = re.compile(r"\s*([^\s,()]*)\s*(?:\(([^()]*)\))?\s*(?:,|$)")
+NOT_REPEATED = {"family", "agents", "jobs", "backend", "scheduler", "out"}  # field by field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,8 @@ class Plan:
     gap: float | None
     shift: float | None
     jobs: int
+    backend: str
+    scheduler: str | None
     out: str
 
     def carry_out(self) -> None:
@@ -54,32 +56,25 @@ class Plan:
                 f"These would be {runs:,} runs, and more than {MOST_RUNS:,} are refused."
             )
         if self.jobs == 0:
-            must = "a number of threads, or -1 for one per core"
+            must = "a number of threads or worker processes, or -1 for one per core"
             raise ValueError(complaint("jobs", "tiered", must, 0))
+        check_choice(self.backend, "backend", "tiered", ("threads", *BACKENDS))
         folder = check_folder(self.out, FILES)
         tiers = {seed: self._draw(seed) for seed in range(self.seed, self.seed + self.models)}
         console = Console(stderr=True)
-        with console.status("getting ready (the first run compiles, which takes a while)"):
-            self._compare(next(iter(tiers.values())), agents, 1, range(1), 1, None)
+        with console.status("getting ready"):
+            self._compare(next(iter(tiers.values())), agents, 1, range(1), None, n_jobs=1)
         with made_folder(folder), _progress_bar(console) as show:
             seeds = range(self.seed, self.seed + self.seeds)
-            found = self._compare(tiers, agents, self.episodes, seeds, self.jobs, show)
+            found = self._compare(
+                tiers, agents, self.episodes, seeds, show, n_jobs=self.jobs,
+                backend=self.backend, scheduler=self.scheduler,
+            )  # fmt: skip
             self._report(found, folder)
 
     def _draw(self, seed: int) -> Tiers:
-        check_choice(self.family, "FAMILY", "tiered", [*tier_families(), OPPONENTS])
-        if self.family == OPPONENTS:
-            if any(x is not None for x in (self.states, self.actions, self.gap, self.shift)):
-                raise ValueError(
-                    "--states, --actions, --gap and --shift do not apply to 'opponents'."
-                )
-            knobs = {} if self.horizon is None else {"horizon": self.horizon}
-            return opponent_tiers("pursuit", self.sources, seed, **knobs)
-        given = {name: getattr(self, name) for name in ("gap", "shift")}
-        return tier_tasks(
-            self.family, self.sources, seed, states=self.states, actions=self.actions,
-            horizon=self.horizon, **{k: x for k, x in given.items() if x is not None},
-        )  # fmt: skip
+        knobs = {name: getattr(self, name) for name in KNOBS}
+        return draw_tiers(self.family, self.sources, seed, **knobs)
 
     def _compare(
         self,
@@ -87,12 +82,12 @@ class Plan:
         agents: Sequence[TierAgent],
         episodes: int,
         seeds: Sequence[int],
-        jobs: int,
         show: Callable[[int, int], None] | None,
+        **workers: Any,
     ) -> TierComparison:
         return compare_tiers(
-            tiers, agents, episodes, seeds, jobs, show,
-            bonus=self.bonus, coefficient=self.coefficient,
+            tiers, agents, episodes, seeds, progress=show,
+            bonus=self.bonus, coefficient=self.coefficient, **workers,
         )  # fmt: skip
 
     def _report(self, comparison: TierComparison, folder: object) -> None:
@@ -121,33 +116,9 @@ class Plan:
             words += ["--agents", agent]
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in {"family", "agents", "jobs", "out"} and value is not None:
+            if field.name not in NOT_REPEATED and value is not None:
                 words += [f"--{field.name}", str(value)]
         return shlex.join(words)
-
-
-def read_agents(texts: Sequence[str]) -> list[TierAgent]:
-    """Agents from `["none,robust(delay=5)", "oracle"]`; ValueError for unknown ones and options."""
-    found: list[TierAgent] = []
-    for text in texts:
-        at = 0
-        while at < len(text) or not text:
-            match = AGENT.match(text, at)
-            if match is None or match.end() == at:
-                raise ValueError(
-                    "--agents wants names, such as none,robust or 'robust(delay=5000)'. "
-                    f"Got {text!r}."
-                )
-            kind = TIER_AGENTS[check_choice(match[1], "agents", "tiered", TIER_AGENTS)]
-            options = support.parse_pairs(
-                (match[2] or "").split(",") if match[2] else [], "--agents"
-            )
-            known = [field.name for field in fields(kind)]
-            for option in options:
-                support.check_known(option, f"The agent '{kind.name}' has no option", known)
-            found.append(kind(**options))
-            at = match.end()
-    return found
 
 
 def outcome(comparison: TierComparison) -> Iterator[str]:

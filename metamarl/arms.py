@@ -16,7 +16,7 @@ from metamarl.comparison import Row
 from metamarl.distances import similarity
 from metamarl.envs.game import MarkovGame
 from metamarl.fingerprint import fingerprint
-from metamarl.keeping import Kept
+from metamarl.keeping import Kept, plain_rows, read_rows
 from metamarl.meta import MetaLearner
 from metamarl.playing import PlayingArm
 from metamarl.workers import Workers, distribute
@@ -78,7 +78,7 @@ def _keep(parts: Sequence[Part], terms: Terms, workers: Workers, kept: Kept) -> 
     missing, digests = [], []
     for part in parts:
         digest = fingerprint(part.games, part.seed, part.first, part.meta, terms)
-        rows = kept.find(digest)
+        rows = kept.find(digest, read_rows)
         if rows is None:
             missing.append(part)
             digests.append(digest)
@@ -88,7 +88,7 @@ def _keep(parts: Sequence[Part], terms: Terms, workers: Workers, kept: Kept) -> 
         return
     with workers.at_work(len(missing)) as n:
         for k, rows in _distribute(missing, terms, n):
-            kept.put(digests[k], rows)
+            kept.put(digests[k], plain_rows(rows))
             yield rows
 
 

@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,29 +16,32 @@ from metamarl.distances import Similarity
 from metamarl.envs.checks import check_kind
 from metamarl.files import check_folder, write_text
 
+Found = TypeVar("Found")
+
 
 class Kept:
-    """Parts of comparisons in a folder, each in a file of its own, whole or not at all.
+    """Parts of long work in a folder, each in a file of its own, whole or not at all.
 
     Several processes may use one folder: they write the same parts, each in one step.
 
     Args:
         folder: where; made where it is not there.
+        where: the function that errors name.
 
     Raises:
         ValueError, OSError: a folder that cannot be written into.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        check_kind(folder, (str, os.PathLike), "keep", "compare", "a folder's path")
+    def __init__(self, folder: str | os.PathLike[str], where: str = "compare") -> None:
+        check_kind(folder, (str, os.PathLike), "keep", where, "a folder's path")
         self.folder = check_folder(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest[:32]}.json"
 
-    def find(self, digest: str) -> list[Row] | None:
-        """Rows of a part, or None where it is not there.
+    def find(self, digest: str, read: Callable[[Any], Found]) -> Found | None:
+        """What `read` makes of a part's content, or None where it is not there.
 
         Raises:
             ValueError: a file that is not what was written.
@@ -47,7 +51,7 @@ class Kept:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["digest"] != digest:
                 raise ValueError
-            return [_read(row) for row in content["rows"]]
+            return read(content["part"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):
@@ -55,10 +59,19 @@ class Kept:
                 f"{path} is damaged. Remove it, and its part is computed again."
             ) from None
 
-    def put(self, digest: str, rows: list[Row]) -> None:
-        """Keep the rows of a part."""
-        content = {"digest": digest, "rows": [_plain(row) for row in rows]}
-        write_text(self._path(digest), json.dumps(content))
+    def put(self, digest: str, part: Any) -> None:
+        """Keep a part's content: lists, dicts, numbers and strings."""
+        write_text(self._path(digest), json.dumps({"digest": digest, "part": part}))
+
+
+def plain_rows(rows: list[Row]) -> list[dict[str, Any]]:
+    """Rows of `compare` as they are kept."""
+    return [_plain(row) for row in rows]
+
+
+def read_rows(part: list[dict[str, Any]]) -> list[Row]:
+    """Rows of `compare` as they were."""
+    return [_read(row) for row in part]
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Studies: several comparisons in one file, whose finished parts outlive whatever happens.
 
+Of starts for related games, and of agents of the high tier:
+
     [[compare]]
     name = "soccer-close"    # the folder of its results
     game = "soccer"
@@ -14,10 +16,22 @@
     tol = 0.01
     max_iterations = 100000
 
-Only `game` is needed, and the name where a game comes twice.
+    [[tiered]]
+    family = "permuted"      # or another of `tier_families`, or "opponents"
+    sources = 2
+    models = 3
+    seeds = 2
+    seed = 0
+    agents = ["none", "robust", "robust(delay=5000)"]
+    episodes = 100000
+    bonus = "bernstein"
+    coefficient = 0.5
+    knobs = {horizon = 5}    # states, actions, horizon, gap, shift
+
+Only `game` and `family` are needed, and the name where one comes twice. Comparisons of starts are
+carried out first.
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -35,8 +49,9 @@ from metamarl.envs import tasks as related
 from metamarl.envs.checks import check_integer, check_kind, check_real, complaint
 from metamarl.files import check_folder
 from metamarl.learners import find_meta
-
-PARTS = "parts"  # the folder of finished parts
+from metamarl.study_checks import PARTS, check_keys, check_label
+from metamarl.study_tiers import PlannedTiers
+from metamarl.tier_comparison import TierComparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +100,8 @@ class PlannedComparison:
         learners = {find_meta(meta).label for meta in self.meta}
         if not learners or len(learners) < len(self.meta):
             raise ValueError(complaint("meta", where, "one or more different learners", self.meta))
-        if Path(self.label).name != self.label or self.label in (PARTS, ".", ".."):
-            must = "a name that can be a folder's"
-            raise ValueError(complaint("name", where, must, self.label))
-        _check_keys(self.knobs, [k for k in family(self.game).knobs if k != "seed"], self.game)
+        check_label(self.label, where)
+        check_keys(self.knobs, [k for k in family(self.game).knobs if k != "seed"], self.game)
         (game,) = self.sequence(self.seed, 1)
         self.find_solver(game).start(game, JointPolicy.uniform(game).flat(game))
 
@@ -104,7 +117,7 @@ class PlannedComparison:
     def find_solver(self, game: MarkovGame) -> AbstractSolver:
         """The solver's options."""
         kind = type(find_solver(self.solver or usual_solver(game), game, "a [[compare]]", self.tol))
-        _check_keys(self.options, [f.name for f in fields(kind)], f"solver '{kind.name}'")
+        check_keys(self.options, [f.name for f in fields(kind)], f"solver '{kind.name}'")
         return kind(**self.options)
 
     def run(self, keep: Path, **options: Any) -> Comparison:
@@ -120,7 +133,14 @@ class PlannedComparison:
         )  # fmt: skip
 
 
-def read_study(path: str | os.PathLike[str]) -> list[PlannedComparison]:
+Planned = PlannedComparison | PlannedTiers
+KINDS: dict[str, tuple[type[Planned], str]] = {
+    "compare": (PlannedComparison, "game"),
+    "tiered": (PlannedTiers, "family"),
+}
+
+
+def read_study(path: str | os.PathLike[str]) -> list[Planned]:
     """The comparisons of a study's file, checked: names, numbers, and that each solver can begin.
 
     Raises:
@@ -132,20 +152,24 @@ def read_study(path: str | os.PathLike[str]) -> list[PlannedComparison]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a TOML file: {error}.") from None
-    _check_keys(content, ["compare"], str(path))
-    entries = content.get("compare", [])
-    if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path} has no [[compare]].")
-    known, found = [f.name for f in fields(PlannedComparison)], []
-    for k, entry in enumerate(entries, 1):
-        what = f"[[compare]] number {k} of {path}"
-        _check_keys(entry, known, what)
-        if "game" not in entry:
-            raise ValueError(f"{what} has no 'game'.")
-        try:
-            found.append(PlannedComparison(**entry))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{what}: {error}") from None
+    check_keys(content, list(KINDS), str(path))
+    found: list[Planned] = []
+    for table, (kind, needed) in KINDS.items():
+        entries = content.get(table, [])
+        if not isinstance(entries, list):
+            raise ValueError(f"{path} has a [{table}] where a [[{table}]] should be.")
+        known = [f.name for f in fields(kind)]
+        for k, entry in enumerate(entries, 1):
+            what = f"[[{table}]] number {k} of {path}"
+            check_keys(entry, known, what)
+            if needed not in entry:
+                raise ValueError(f"{what} has no '{needed}'.")
+            try:
+                found.append(kind(**entry))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{what}: {error}") from None
+    if not found:
+        raise ValueError(f"{path} has no [[compare]] and no [[tiered]].")
     labels = [one.label for one in found]
     for label in labels:
         if labels.count(label) > 1:
@@ -154,18 +178,19 @@ def read_study(path: str | os.PathLike[str]) -> list[PlannedComparison]:
 
 
 def run_study(
-    planned: Sequence[PlannedComparison],
+    planned: Sequence[Planned],
     out: str | os.PathLike[str],
     progress: Callable[[str, int, int], None] | None = None,
     **workers: Any,
-) -> Iterator[tuple[str, Comparison]]:
+) -> Iterator[tuple[str, Comparison | TierComparison]]:
     """Run comparisons one after another, each kept part by part and written when it is done.
 
     Args:
         planned: the comparisons.
         out: folder for the results, and for the finished parts.
-        progress: called with a comparison's name and the numbers of solves done and to do.
-        workers: `n_jobs`, `backend` and `scheduler` of `compare`.
+        progress: called with a comparison's name and the numbers of solves, or of episodes, done
+            and to do.
+        workers: `n_jobs`, `backend` and `scheduler` of `compare` and `compare_tiers`.
 
     Yields:
         Name and result. After Ctrl-C the last one is `interrupted`, and is not written.
@@ -183,11 +208,3 @@ def run_study(
         yield one.label, comparison
         if comparison.interrupted:
             return
-
-
-def _check_keys(given: dict[str, Any], known: Sequence[str], what: str) -> None:
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Known are {', '.join(known)}."
-            raise ValueError(f"{what} has an unknown key '{key}'.{hint}")

@@ -1,21 +1,24 @@
 """Run agents of the high tier side by side, over several tasks and seeds."""
 
+import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
+from joblib import cpu_count, delayed, effective_n_jobs
 
-from metamarl.envs.checks import check_integer, complaint
+from metamarl.envs.checks import check_choice, check_integer, complaint
 from metamarl.envs.tier_families import Tiers
+from metamarl.keeping import Kept
 from metamarl.tier_agents import TierAgent, find_agent
+from metamarl.tier_arms import Finished, TierPart, plain_run, run_there
 from metamarl.tier_comparison import Key, TierComparison
 from metamarl.tier_run import TieredRun
-from metamarl.tiers import tiered
+from metamarl.workers import BACKENDS, Workers, distribute
 
 WHERE = "compare_tiers"
 THREADS_PER_CORE = 4
@@ -29,6 +32,9 @@ def compare_tiers(
     n_jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
     *,
+    backend: str = "threads",
+    scheduler: str | None = None,
+    keep: str | os.PathLike[str] | None = None,
     bonus: str = "bernstein",
     coefficient: float = 0.5,
     reward_range: tuple[float, float] = (0.0, 1.0),
@@ -40,14 +46,21 @@ def compare_tiers(
         agents: names or `TierAgent`s; the first is what the others are measured against.
         episodes: of every run.
         seeds: of the runs, for the intervals; with each of them every agent sees the same sources.
-        n_jobs: threads (-1: one per core). The numbers do not depend on it.
-        progress: called with the numbers of episodes done and to do, in all.
+        n_jobs: threads or worker processes (-1: one per core). The numbers do not depend on it.
+        progress: called with the numbers of episodes done and to do, in all: along every run in
+            threads, else as runs are finished.
+        backend: "threads" of this process, which is enough on one machine; "processes", or a
+            cluster, "dask" or "ray" (see `workers`).
+        scheduler: the cluster's address, such as "tcp://10.0.0.1:8786".
+        keep: a folder for finished runs. What it has of the same work is not done again; after a
+            crash the same call goes on from there.
         bonus: as for `tiered`.
         coefficient: as for `tiered`.
         reward_range: as for `tiered`.
 
     Returns:
-        A `TierComparison`. After Ctrl-C it holds what there was.
+        A `TierComparison`. After Ctrl-C it holds what there was: runs that were finished, and from
+        threads the beginnings of others.
 
     Raises:
         TypeError, ValueError: a bad parameter.
@@ -73,29 +86,45 @@ def compare_tiers(
     if not found or len(set(labels)) < len(labels):
         raise ValueError(complaint("agents", WHERE, "one or more different agents", agents))
     episodes = check_integer(episodes, "episodes", WHERE)
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
-        must = "a number of threads, or -1 for one per core"
-        raise ValueError(complaint("n_jobs", WHERE, must, n_jobs))
+    check_choice(backend, "backend", WHERE, ("threads", *BACKENDS))
+    if backend == "threads":
+        if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
+            must = "a number of threads, or -1 for one per core"
+            raise ValueError(complaint("n_jobs", WHERE, must, n_jobs))
+        if scheduler is not None:
+            must = "left out for backend 'threads', which needs none"
+            raise ValueError(complaint("scheduler", WHERE, must, scheduler))
+    else:
+        workers = Workers(n_jobs, backend, scheduler, WHERE)
     options: dict[str, Any] = {
         "bonus": bonus, "coefficient": coefficient, "reward_range": reward_range
     }  # fmt: skip
-    keys = [(m, s, a) for m in models for s in draws for a in labels]
-    counter = _Counter(len(keys) * episodes, progress)
+    kept = None if keep is None else Kept(keep, WHERE)
     by_label = dict(zip(labels, found, strict=True))
-
-    def work(key: Key) -> tuple[Key, TieredRun, float]:
-        began = time.perf_counter()
-        model, seed, label = key
-        run = tiered(
-            *models[model], by_label[label], episodes, seed, progress=counter.of(key), **options
-        )
-        return key, run, time.perf_counter() - began
-
-    done: dict[Key, tuple[TieredRun, float]] = {}
-    workers = min(effective_n_jobs(int(n_jobs)), len(keys), THREADS_PER_CORE * cpu_count())
-    for key, run, seconds in _carry_out(work, keys, workers, counter):
-        if run.episodes:
-            done[key] = run, seconds
+    keys = [(m, s, a) for m in models for s in draws for a in labels]
+    parts = [TierPart(key, models[key[0]], by_label[key[2]], episodes, options) for key in keys]
+    counter = _Counter(len(keys) * episodes, progress)
+    done: dict[Key, Finished] = {}
+    missing = parts
+    if kept is not None:
+        there = {part.key: kept.find(part.digest(), part.read) for part in parts}
+        done = {key: run for key, run in there.items() if run is not None}
+        missing = [part for part in parts if part.key not in done]
+        for key in done:
+            counter.of(key)(episodes, episodes)
+    if backend == "threads":
+        threads = min(effective_n_jobs(int(n_jobs)), len(missing), THREADS_PER_CORE * cpu_count())
+        coming = _in_threads(missing, threads, counter)
+    else:
+        coming = _elsewhere(missing, workers, counter)
+    try:
+        for part, run, seconds in coming:
+            if run.episodes:
+                done[part.key] = run, seconds
+            if kept is not None and not run.interrupted:
+                kept.put(part.digest(), plain_run(run, seconds))
+    except KeyboardInterrupt:
+        counter.stopped = True
     first = next(iter(models.values()))
     return TierComparison(
         runs={key: done[key][0] for key in keys if key in done},
@@ -136,23 +165,24 @@ class _Counter:
         return count
 
 
-def _carry_out(
-    work: Callable[[Key], tuple[Key, TieredRun, float]],
-    keys: Sequence[Key],
-    workers: int,
-    counter: _Counter,
-) -> Iterator[tuple[Key, TieredRun, float]]:
-    """Runs as they end; after Ctrl-C those that were begun. Threads do: kernels hold no lock."""
-    if workers == 1:
-        for key in keys:
-            result = work(key)
+def _in_threads(
+    parts: Sequence[TierPart], threads: int, counter: _Counter
+) -> Iterator[tuple[TierPart, TieredRun, float]]:
+    """Runs as they end; after Ctrl-C those that were begun. Kernels hold no lock."""
+
+    def work(part: TierPart) -> tuple[TierPart, TieredRun, float]:
+        return part, *part.run(counter.of(part.key))
+
+    if threads <= 1:
+        for part in parts:
+            result = work(part)
             yield result
             if result[1].interrupted:
                 counter.stopped = True
                 return
         return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(work, key) for key in keys}
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = {pool.submit(work, part) for part in parts}
         try:
             for future in as_completed(set(waiting)):
                 waiting.discard(future)
@@ -165,3 +195,25 @@ def _carry_out(
             counter.stopped = True  # one run has failed: no need to wait for the others
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _elsewhere(
+    parts: Sequence[TierPart], workers: Workers, counter: _Counter
+) -> Iterator[tuple[TierPart, TieredRun, float]]:
+    """Runs as they end, in worker processes or on a cluster; after Ctrl-C no more of them."""
+    if not parts:
+        return
+    try:
+        with workers.at_work(len(parts)) as n:
+            if n == 1:
+                yield from _in_threads(parts, 1, counter)
+                return
+            work = [delayed(run_there)(k, part) for k, part in enumerate(parts)]
+            with closing(distribute(work, n)) as results:
+                for k, run, seconds in results:
+                    if run.interrupted:
+                        raise KeyboardInterrupt
+                    yield parts[k], parts[k].complete(run), seconds
+                    counter.of(parts[k].key)(run.episodes, run.episodes)
+    except KeyboardInterrupt:
+        counter.stopped = True

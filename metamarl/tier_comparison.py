@@ -113,17 +113,24 @@ class TierComparison:
         chosen = {a: [self.runs.get((*pair, a)) for pair in pairs] for a in self.agents}
         return {a: [r for r in runs if r is not None and r.episodes] for a, runs in chosen.items()}
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: str | os.PathLike[str], *, seconds: bool = True) -> Path:
         """Write rows.csv, regret.csv, states.csv, table.txt, config.json and figure.png.
 
         Each is written atomically; states.csv is of the first (model, seed).
+
+        Args:
+            folder: where; made where it is not there.
+            seconds: False leaves them out of rows.csv, which then is the same on every machine.
 
         Raises:
             ValueError, OSError: a folder that cannot be written into, found out first.
         """
         folder = check_folder(folder, FILES)
         folder.mkdir(parents=True, exist_ok=True)
-        write_csv(folder / "rows.csv", self.rows)
+        rows = self.rows
+        if not seconds:
+            rows = [{k: x for k, x in row.items() if k != "seconds"} for row in rows]
+        write_csv(folder / "rows.csv", rows)
         write_csv(folder / "regret.csv", self._labelled(TieredRun.regret_rows, self.runs))
         first = [key for key in self.runs if key[:2] == next(iter(self.runs))[:2]]
         write_csv(folder / "states.csv", self._labelled(TieredRun.state_rows, first))

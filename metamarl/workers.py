@@ -7,7 +7,8 @@ its work in in rounds, of one part for every worker. Everything is computed from
 that on machines of one kind the numbers do not depend on who computes them.
 """
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -32,6 +33,7 @@ class Workers:
         backend: "processes", "dask" or "ray".
         scheduler: the cluster's address; None: for "dask" a cluster of this machine's cores, for
             "ray" a running one, or a new one.
+        where: the function that errors name.
 
     Raises:
         TypeError, ValueError: a bad parameter.
@@ -40,9 +42,10 @@ class Workers:
     n_jobs: int = 1
     backend: str = "processes"
     scheduler: str | None = None
+    where: str = "compare"
 
     def __post_init__(self) -> None:
-        n_jobs, where = self.n_jobs, "compare"
+        n_jobs, where = self.n_jobs, self.where
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
             must = "a number of worker processes, or -1 for one per core"
             raise ValueError(complaint("n_jobs", where, must, n_jobs))
@@ -81,7 +84,7 @@ class Workers:
             except (OSError, ValueError) as error:
                 must = "the address of a Dask scheduler that answers"
                 got = said(f"{self.scheduler!r} ({error})")
-                raise ValueError(complaint("scheduler", "compare", must, got)) from None
+                raise ValueError(complaint("scheduler", self.where, must, got)) from None
         try:
             import ray
             from ray.util.joblib import register_ray
@@ -93,10 +96,17 @@ class Workers:
         return None
 
 
-def distribute(work: Sequence[Any], n: int) -> Iterator[Any]:
+def distribute(work: Sequence[Any], n: int) -> Generator[Any, None, None]:
     """Results of joblib's delayed calls from `n` workers, as they come."""
     if get_active_backend()[0].supports_return_generator:
-        yield from Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1)(work)
+        results = Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1)(work)
+        try:
+            for result in results:  # noqa: UP028  (`yield from` would close them itself)
+                yield result
+        finally:
+            with warnings.catch_warnings():  # of work that is cancelled
+                warnings.simplefilter("ignore")
+                results.close()
         return
     for first in range(0, len(work), n):
         yield from Parallel(n_jobs=n, batch_size=1)(work[first : first + n])

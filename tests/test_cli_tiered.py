@@ -13,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 import metamarl as mm
-from metamarl._tiered_plan import outcome, read_agents
+from metamarl._tiered_plan import outcome
 from metamarl.cli import app
 from metamarl.tier_agents import TIER_AGENTS
+from metamarl.tier_drawing import read_agents
 from metamarl.tiers import BONUSES
 
 FILES = {"figure.png", "rows.csv", "regret.csv", "states.csv", "table.txt", "config.json"}
@@ -112,6 +113,8 @@ def test_agents_from_text():
         (["permuted", "--bonus", "hoeffding"], "'bonus'"),
         (["permuted", "--coefficient", "0"], "'coefficient'"),
         (["permuted", "--jobs", "0"], "'jobs'"),
+        (["permuted", "--backend", "spark"], "'backend'"),
+        (["permuted", "--scheduler", "tcp://127.0.0.1:1"], "left out for backend 'threads'"),
         (["permuted", "--gap", "0.9"], "'gap'"),
         (["permuted", "--states", "1000000"], "needs about"),
         (["permuted", "--seeds", "100000"], "are refused"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
+from quantecon.optimize import minmax
 from scipy.optimize import linprog
 from test_evaluation import CLOCKS, random_game, random_policy
 
@@ -19,6 +20,7 @@ from metamarl.algorithms import _stage_games, _step_size
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solve import solve
 from metamarl.envs import MarkovGame, make
 
 LANES = kernels.LANES
@@ -477,7 +479,9 @@ def by_linprog(Q):
 
 def solve_matrix(Q):
     x, y = np.full(Q.shape[0], np.nan), np.full(Q.shape[1], np.nan)
-    return _stage_games._solve_matrix(np.ascontiguousarray(Q), x, y), x, y
+    A, B = Q.shape
+    work, order = np.full((A + 1) * (B + 2), np.nan), np.full(A + B, -1)
+    return _stage_games._solve_matrix(np.ascontiguousarray(Q), x, y, work, order), x, y
 
 
 def check_matrix_game(Q, reference=True):
@@ -565,3 +569,45 @@ def test_large_matrix_games(shape):
 )
 def test_any_matrix_game(rows):
     check_matrix_game(np.array(rows), reference=False)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 10, 33])
+def test_matrix_games_against_quantecon(size):
+    rng = np.random.default_rng(size)
+    for Q in (rng.random((size, size)), rng.integers(-1, 2, (size, size + 1)).astype(float)):
+        assert abs(solve_matrix(Q)[0] - minmax(Q)[0]) < 1e-12
+
+
+def test_a_basis_computed_anew_is_the_same():
+    rng = np.random.default_rng(0)
+    Q = rng.integers(-3, 4, (6, 8)).astype(float)
+    low, scale = Q.min(), 1.0 / np.ptp(Q)
+    T, again = np.empty((7, 10)), np.empty((7, 10))
+    basic, free = np.arange(8, 14), np.arange(8)
+    _stage_games._fill(T, Q, low, scale)
+    _stage_games._simplex(T, basic, free, 0)
+    x, y, u, w = (np.empty(k) for k in (6, 8, 6, 8))
+    _stage_games._read_policies(T, basic, free, x, y)
+    assert (y > 0).sum() > 1  # there was something to do
+    basis = set(basic)
+    _stage_games._return_to_basis(again, Q, low, scale, basic, free)
+    assert set(basic) == basis
+    _stage_games._read_policies(again, basic, free, u, w)
+    np.testing.assert_allclose(np.r_[u, w], np.r_[x, y], atol=1e-13)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_backward_induction_against_quantecon(gaps):
+    """Successors that are next to each other are read at one stretch, others one by one."""
+    rng = np.random.default_rng(1)
+    S, A, B, H = 6, 3, 4, 4
+    R, P = rng.normal(size=(H, S, A, B)), rng.random((S, A, B, S))
+    if gaps:
+        P[..., 1] = 0.0
+        P[:, 0, 0, 3:] = 0.0
+    P /= P.sum(-1, keepdims=True)
+    values = np.zeros(S)
+    for h in range(H - 1, -1, -1):
+        values = np.array([minmax(R[h, s] + 0.9 * P[s] @ values)[0] for s in range(S)])
+    game = MarkovGame(P, np.stack([R, -R]), horizon=H, discount=0.9)
+    assert abs(solve(game, "exact").value[0] - values.mean()) < 1e-12

@@ -28,7 +28,7 @@ LONGER = {  # most lines, and why
         "kernels that call each other live in one file: Numba's cache does not notice other files",
     ),
     "algorithms/_policy_gradient.py": (300, "the same"),
-    "algorithms/_stage_games.py": (300, "the same"),
+    "algorithms/_stage_games.py": (480, "the same"),
     "metamarl/_tiers_kernel.py": (400, "the same"),
     "metamarl/__init__.py": (300, "the public names, four times over"),
     "algorithms/_v_learning.py": (300, "the same"),
@@ -211,6 +211,51 @@ def test_a_checkout_without_symbolic_links_works(tmp_path):
     assert Path(envs).resolve() == (tmp_path / "envs" / "__init__.py").resolve()
     assert count == len(metamarl.games())
     assert name == metamarl.make("rps").name
+
+
+COMPILING = """
+import logging, sys
+import metamarl as mm
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s %(message)s")
+if {terminal}:
+    sys.ps1 = "In : "
+mm.evaluate(mm.make("rps", rounds=1), mm.JointPolicy.uniform(mm.make("rps", rounds=1)))
+mm.evaluate(mm.make("soccer"), mm.JointPolicy.uniform(mm.make("soccer")))
+"""
+
+
+def test_compilation_is_announced_once_and_only_when_it_happens(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = []
+    for terminal in (True, True, False):
+        code = [sys.executable, "-c", COMPILING.format(terminal=terminal)]
+        done = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
+        said.append((done.stdout, done.stderr))
+    sentence = "metamarl compiles its kernels, which takes some seconds, once.\n"
+    assert said[0] == (f"metamarl {sentence}", sentence)
+    assert said[1:] == [("", "")] * 2
+
+
+def test_compilation_is_no_message_where_there_is_no_terminal(tmp_path):
+    code = [sys.executable, "-c", COMPILING.format(terminal=False)]
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(tmp_path / "below"),
+        "TMPDIR": str(tmp_path),
+    }
+    (tmp_path / "below").touch()  # no folder: what is compiled is for this process
+    done = subprocess.run(code, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        "metamarl metamarl compiles its kernels, which takes some seconds: no folder can be "
+        "written into to keep them.\n"
+    )
+    assert done.stderr == ""
+
+
+def test_the_command_line_is_light():
+    code = "import json, sys, metamarl.cli; print(json.dumps(sorted(sys.modules)))"
+    loaded = {name.split(".")[0] for name in json.loads(run(sys.executable, "-c", code))}
+    assert not loaded & HEAVY
 
 
 def test_kernels_compile_where_nothing_can_be_stored(tmp_path):

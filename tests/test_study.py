@@ -12,7 +12,7 @@ import pytest
 
 import metamarl as mm
 from metamarl.fingerprint import fingerprint
-from metamarl.keeping import Kept
+from metamarl.keeping import Kept, read_rows
 from metamarl.study import read_study, run_study
 
 STUDY = """
@@ -30,8 +30,15 @@ tol = 0.002
 game = "prisoners"
 tasks = 3
 seeds = 1
+
+[[tiered]]
+family = "permuted"
+sources = 2
+seeds = 2
+episodes = 1000
+agents = ["none", "robust(delay=100)"]
 """
-SAME = ("table.txt", "rows.csv", "traces.csv")
+SAME = ("table.txt", "rows.csv", "traces.csv", "regret.csv", "states.csv")
 
 
 def written(tmp_path, text=STUDY):
@@ -46,6 +53,7 @@ def tables(out):
         for folder in sorted(out.iterdir())
         if folder.name != "parts"
         for name in SAME
+        if (folder / name).exists()
     }
 
 
@@ -63,7 +71,7 @@ def reference(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     path = written(folder)
     done = dict(run_study(read_study(path), folder / "out"))
-    assert list(done) == ["close", "prisoners"]
+    assert list(done) == ["close", "prisoners", "permuted"]
     return tables(folder / "out"), done
 
 
@@ -77,6 +85,31 @@ def test_what_a_study_finds_is_what_compare_finds(reference):
     assert kept.similarity == found.similarity
     for key, trace in found.traces.items():
         np.testing.assert_array_equal(trace.gap, kept.traces[key].gap)
+
+
+def test_what_a_study_finds_is_what_compare_tiers_finds(reference, tmp_path):
+    tiers = {0: mm.tier_tasks("permuted", 2, 0)}
+    agents = ["none", mm.RobustTransfer(delay=100)]
+    options = {"episodes": 1000, "seeds": range(2)}
+    found = mm.compare_tiers(tiers, agents, **options)
+    kept = reference[1]["permuted"]
+    for key, run in found.runs.items():
+        np.testing.assert_array_equal(run.regret_high, kept.runs[key].regret_high)
+    mm.compare_tiers(tiers, agents, **options, keep=tmp_path)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(files) == 4
+    again = mm.compare_tiers(tiers, agents, **options, keep=tmp_path)
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert list(again.runs) == list(found.runs)
+    for key, run in found.runs.items():
+        same = again.runs[key]
+        assert same.config == run.config
+        for name in ("recorded", "trust", "followed", "regret_by_state", "regret_low"):
+            np.testing.assert_array_equal(getattr(same, name), getattr(run, name))
+        assert list(same.regret_rows()) == list(run.regret_rows())
+        assert list(same.state_rows()) == list(run.state_rows())
+    mm.compare_tiers(tiers, agents, **options | {"episodes": 999}, keep=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 8
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX")
@@ -163,7 +196,23 @@ def test_a_full_disk(tmp_path, monkeypatch):
         ("[[compare]]\ngame = 'rps'\nmeta = []", "different learners"),
         ("[[compare]]\ngame = 'prisoners'\nsolver = 'exact'", "for solver 'exact'"),
         ("[[compare]]\ntasks = 3", "has no 'game'"),
-        ("[compare]\ngame = 'rps'", r"has no \[\[compare\]\]"),
+        ("[compare]\ngame = 'rps'", r"has a \[compare\] where a \[\[compare\]\] should be"),
+        ("[[tiered]]\nsources = 2", "has no 'family'"),
+        ("[[tiered]]\nfamily = 3", "'family' parameter of a .*tiered.* must be a string"),
+        ("[[tiered]]\nfamily = 'permutd'", "permutd"),
+        ("[[tiered]]\nfamily = 'permuted'\nepisods = 3", "Did you mean 'episodes'"),
+        ("[[tiered]]\nfamily = 'permuted'\nepisodes = 0", "'episodes' parameter"),
+        ("[[tiered]]\nfamily = 'permuted'\nbonus = 'x'", "'bonus' parameter"),
+        ("[[tiered]]\nfamily = 'permuted'\ncoefficient = 0", "'coefficient' parameter"),
+        ("[[tiered]]\nfamily = 'permuted'\nknobs = {state = 3}", "Did you mean 'states'"),
+        ("[[tiered]]\nfamily = 'permuted'\nknobs = {gap = 2}", "'gap' parameter"),
+        ("[[tiered]]\nfamily = 'opponents'\nknobs = {gap = 0.1}", "do not apply to 'opponents'"),
+        ("[[tiered]]\nfamily = 'permuted'\nagents = 'none'", "a list of agents"),
+        ("[[tiered]]\nfamily = 'permuted'\nagents = []", "different agents"),
+        ("[[tiered]]\nfamily = 'permuted'\nagents = ['none', 'none']", "different agents"),
+        ("[[tiered]]\nfamily = 'permuted'\nagents = ['robust(dely=3)']", "dely"),
+        ("[[tiered]]\nfamily = 'permuted'\nname = '../x'", "a folder's"),
+        ("[[compare]]\ngame = 'rps'\n[[tiered]]\nfamily = 'permuted'\nname = 'rps'", "named 'rps'"),
         ("[[compar]]\ngame = 'rps'", "Did you mean 'compare'"),
         ("", r"has no \[\[compare\]\]"),
         ("game = ", "not a TOML file"),
@@ -226,7 +275,7 @@ def test_parts_come_back_as_they_were(tmp_path):
     again = mm.compare(tasks, "average", "q-ascent", keep=tmp_path)
     assert found.rows == again.rows  # the seconds too: nothing was done again
     assert found.similarity == again.similarity
-    assert Kept(tmp_path).find("0" * 64) is None
+    assert Kept(tmp_path).find("0" * 64, read_rows) is None
 
 
 @pytest.mark.parametrize(

@@ -247,3 +247,53 @@ def test_a_run_that_fails_ends_the_others():
 def test_bad_input(change, says):
     with pytest.raises((TypeError, ValueError), match=says):
         mm.compare_tiers(**{"tiers": MODELS, "episodes": 10} | change)
+
+
+def test_processes_do_not_change_the_numbers():
+    done = []
+    found = mm.compare_tiers(
+        MODELS, AGENTS, 2000, (0, 1, 2), 2, lambda *now: done.append(now), backend="processes"
+    )
+    assert without_seconds(found) == without_seconds(FULL)
+    for key, run in FULL.runs.items():
+        np.testing.assert_array_equal(run.regret_high, found.runs[key].regret_high)
+        np.testing.assert_array_equal(run.trust, found.runs[key].trust)
+        assert list(run.state_rows()) == list(found.runs[key].state_rows())
+    assert done[-1] == (36_000, 36_000)
+    assert len(done) == 18
+
+
+def test_ctrl_c_between_runs_of_processes(tmp_path):
+    def stop(done, _):
+        if done >= 4000:
+            raise KeyboardInterrupt
+
+    found = mm.compare_tiers(
+        MODELS, AGENTS, 2000, (0, 1, 2), 2, stop, backend="processes", keep=tmp_path
+    )
+    assert found.interrupted
+    assert 1 <= len(found.runs) < 18
+    assert len(list(tmp_path.iterdir())) == len(found.runs)
+    again = mm.compare_tiers(MODELS, AGENTS, 2000, (0, 1, 2), keep=tmp_path)
+    assert not again.interrupted
+    assert without_seconds(again) == without_seconds(FULL)
+    assert set(found.seconds.items()) <= set(again.seconds.items())  # not done again
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"backend": "spark"}, "'backend' parameter of compare_tiers"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "left out for backend 'threads'"),
+        (
+            {"backend": "processes", "scheduler": "tcp://127.0.0.1:1"},
+            "'scheduler' parameter of compare_tiers must be left out for backend 'processes'",
+        ),
+        ({"backend": "processes", "n_jobs": 0}, "'n_jobs' parameter of compare_tiers"),
+        ({"keep": ""}, "a folder needs a name"),
+        ({"keep": 3}, "'keep' parameter of compare_tiers"),
+    ],
+)
+def test_bad_workers_are_refused(options, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        mm.compare_tiers(MODELS, AGENTS, 10, **options)
