@@ -16,6 +16,21 @@ from numba import njit
 JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def _expected(indices, probabilities, begin, end, values):
+    """Σ probabilities·values[indices] of one row; neighbours, as in dense rows, without indices."""
+    count, q = end - begin, 0.0
+    if count > 0 and indices[end - 1] - indices[begin] == count - 1:  # they are sorted
+        p, v = probabilities[begin:end], values[indices[begin] : indices[begin] + count]
+        for e in range(count):
+            q += p[e] * v[e]
+        return q
+    p, t = probabilities[begin:end], indices[begin:end]
+    for e in range(count):
+        q += p[e] * values[t[e]]
+    return q
+
+
 @njit(**JIT)
 def fill(
     states, groups, joints, timed,
@@ -43,8 +58,7 @@ def fill(
                 for i in range(n):
                     q = 0.0
                     if not last:
-                        for e in range(indptr[r], indptr[r + 1]):
-                            q += probabilities[e] * later[i, indices[e]]
+                        q = _expected(indices, probabilities, indptr[r], indptr[r + 1], later[i])
                     Q[i, joints[j] + k] = (
                         reward[i, rows[s] + k + step * reward_stride] + discount * q
                     )

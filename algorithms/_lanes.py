@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 # Nanoseconds of an iteration, fitted to measurements (benchmarks/kernels.py): of a block of games
 # side by side, and of one wide game. Only their ratios matter.
-PER_CELL, PER_ACTION = 0.6, 8.0
-WIDE, WIDE_CELLS, WIDE_ACTIONS = 30.0, 1.0, 10.0
+PER_CELL, PER_ACTION = 0.9, 9.0
+WIDE, WIDE_CELLS, WIDE_ACTIONS = 31.0, 0.95, 11.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,6 +11,21 @@ from numba import njit
 JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def _expected(indices, probabilities, begin, end, values):
+    """Σ probabilities·values[indices] of one row; neighbours, as in dense rows, without indices."""
+    count, q = end - begin, 0.0
+    if count > 0 and indices[end - 1] - indices[begin] == count - 1:  # they are sorted
+        p, v = probabilities[begin:end], values[indices[begin] : indices[begin] + count]
+        for e in range(count):
+            q += p[e] * v[e]
+        return q
+    p, t = probabilities[begin:end], indices[begin:end]
+    for e in range(count):
+        q += p[e] * values[t[e]]
+    return q
+
+
 @njit(**JIT)
 def _fold(node, state, counts, slots, joints, flat, player, keep, weight, digits):
     """Weights of a state's joint actions; `keep` leaves out the player's own. In place.
@@ -86,10 +101,8 @@ def backward(
             for k in range(size):
                 w = weight[k]
                 if w != 0.0:
-                    q = 0.0
                     r = rows[s] + k + step * transition_stride
-                    for e in range(indptr[r], indptr[r + 1]):
-                        q += probabilities[e] * later[indices[e]]
+                    q = _expected(indices, probabilities, indptr[r], indptr[r + 1], later)
                     q = reward[player, rows[s] + k + step * reward_stride] + discount * q
                     own[(k // inner) % mine] += w * q
             best, total = 0, 0.0

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _mirror_descent as kernels
-from metamarl.algorithms import _projected_descent, _step_size
+from metamarl.algorithms import _projected_descent, _stage_matrices, _step_size
 from metamarl.algorithms._lanes import block_cost, place, wide_cost
 from metamarl.algorithms._stages import StagedRun
 from metamarl.algorithms._vectors import LANE_BYTES, aligned
@@ -109,14 +109,14 @@ class ZeroSumRun(StagedRun):
         layout = self.layout
         places = (layout.cell, layout.row_step, layout.column_step)
         if not still:  # the first stage plays Q = 0
-            kernels.fill(
+            _stage_matrices.fill(
                 nodes.states, nodes.groups, nodes.timed, table.rows, table.reward,
                 table.reward_stride, table.indptr, table.indices, table.probabilities,
                 table.transition_stride, game.discount, self.values, table.counts, *places,
                 self.full_Q,
             )  # fmt: skip
             if self.single:
-                kernels.narrow(
+                _stage_matrices.narrow(
                     nodes.states, table.counts, *places, self.full_Q, self.Q, self.middle
                 )
         if self.single:
