@@ -12,7 +12,6 @@ Kernels that call each other live in this one file, because Numba's cache does n
 kernel of another file changes.
 """
 
-import numpy as np
 from numba import njit
 from numba.cpython.unsafe.tuple import tuple_setitem
 

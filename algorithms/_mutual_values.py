@@ -8,24 +8,33 @@ cache does not notice when a kernel of another file changes.
 import numpy as np
 from numba import njit
 
+from metamarl.algorithms._vectors import LANE_BYTES, load, spread, total
+
+LANES = LANE_BYTES // 8  # of float64
 JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+@njit(**JIT)
 def _expected(indices, probabilities, begin, end, first, second):
     """Σ probabilities·values[indices] of one row for the values `first` and `second`."""
-    count, q, other = end - begin, 0.0, 0.0
-    if count > 0 and indices[end - 1] - indices[begin] == count - 1:  # neighbours: sorted
-        p, low = probabilities[begin:end], indices[begin]
-        u, v = first[low : low + count], second[low : low + count]
-        for e in range(count):
-            q += p[e] * u[e]
-            other += p[e] * v[e]
-        return q, other
-    p, t = probabilities[begin:end], indices[begin:end]
-    for e in range(count):
-        q += p[e] * first[t[e]]
-        other += p[e] * second[t[e]]
+    q, other, e = 0.0, 0.0, begin
+    if end - begin >= LANES and indices[end - 1] - indices[begin] == end - begin - 1:
+        shift = indices[begin] - begin  # neighbours, as in dense rows: indices are sorted
+        sums = others = spread(q, first)
+        while e + LANES <= end:
+            p = load(probabilities, e)
+            sums = sums + p * load(first, e + shift)
+            others = others + p * load(second, e + shift)
+            e += LANES
+        q, other = total(sums), total(others)
+        while e < end:
+            q += probabilities[e] * first[e + shift]
+            other += probabilities[e] * second[e + shift]
+            e += 1
+    while e < end:
+        q += probabilities[e] * first[indices[e]]
+        other += probabilities[e] * second[indices[e]]
+        e += 1
     return q, other
 
 
@@ -38,25 +47,26 @@ def respond(
 
     `own` is workspace for the larger number of actions.
     """
+    first, second = later[0], later[1]
     for j in range(begin, end):
         s = states[j]
-        A, B = counts[s, 0], counts[s, 1]
-        x, y = flat[slots[0, j] : slots[0, j] + A], flat[slots[1, j] : slots[1, j] + B]
+        A, B, x_first, y_first = counts[s, 0], counts[s, 1], slots[0, j], slots[1, j]
         for b in range(B):
             own[b] = 0.0
         best = -np.inf
         r = rows[s]
         for a in range(A):
-            mine = 0.0
+            x, mine = flat[x_first + a], 0.0
             for b in range(B):
-                if x[a] != 0.0 or y[b] != 0.0:
+                y = flat[y_first + b]
+                if x != 0.0 or y != 0.0:
                     k = r + step * transition_stride
                     q, other = _expected(
-                        indices, probabilities, indptr[k], indptr[k + 1], later[0], later[1]
+                        indices, probabilities, indptr[k], indptr[k + 1], first, second
                     )
                     k = r + step * reward_stride
-                    mine += y[b] * (reward[0, k] + discount * q)
-                    own[b] += x[a] * (reward[1, k] + discount * other)
+                    mine += y * (reward[0, k] + discount * q)
+                    own[b] += x * (reward[1, k] + discount * other)
                 r += 1
             best = max(best, mine)
         values[0, j] = best

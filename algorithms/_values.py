@@ -8,21 +8,29 @@ when a kernel of another file changes.
 import numpy as np
 from numba import njit
 
+from metamarl.algorithms._vectors import LANE_BYTES, load, spread, total
+
+LANES = LANE_BYTES // 8  # of float64
 JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+@njit(**JIT)
 def _expected(indices, probabilities, begin, end, values):
     """Σ probabilities·values[indices] of one row; neighbours, as in dense rows, without indices."""
-    count, q = end - begin, 0.0
-    if count > 0 and indices[end - 1] - indices[begin] == count - 1:  # they are sorted
-        p, v = probabilities[begin:end], values[indices[begin] : indices[begin] + count]
-        for e in range(count):
-            q += p[e] * v[e]
-        return q
-    p, t = probabilities[begin:end], indices[begin:end]
-    for e in range(count):
-        q += p[e] * values[t[e]]
+    q, e = 0.0, begin
+    if end - begin >= LANES and indices[end - 1] - indices[begin] == end - begin - 1:  # sorted
+        shift = indices[begin] - begin
+        sums = spread(q, values)
+        while e + LANES <= end:
+            sums = sums + load(probabilities, e) * load(values, e + shift)
+            e += LANES
+        q = total(sums)
+        while e < end:
+            q += probabilities[e] * values[e + shift]
+            e += 1
+    while e < end:
+        q += probabilities[e] * values[indices[e]]
+        e += 1
     return q
 
 

@@ -1,6 +1,7 @@
 """The duality gap of a zero-sum game without cycles, in one pass over its transitions."""
 
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class MutualResponses:
                 begin, end = nodes.groups[g : g + 2].tolist()
                 cuts = np.linspace(begin, end, threads + 1).astype(int).tolist()
                 task = partial(self._part, g if nodes.timed else 0, arrays)
-                run_parts(task, list(zip(cuts, cuts[1:], strict=False)))
+                run_parts(task, list(pairwise(cuts)))
                 kernels.keep(begin, end, nodes.states, self.values, self._later)
         start = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
         initial = self.game.initial[nodes.states[start]]

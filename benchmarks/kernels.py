@@ -1,10 +1,12 @@
 """The compiled kernels beside each other: lanes, rows, threads, precision, raggedness, bandwidth.
 
-    python benchmarks/kernels.py [dense|shapes|ragged|bandwidth ...]
+    python benchmarks/kernels.py [dense|shapes|ragged|bandwidth ...] [--cpu]
 
 Contestants alternate within one run and the least time of every one counts: seconds drift with the
-machine, ratios hardly. An iteration plays both players' optimistic mirror descent at one state and
-adds the play and its value to the stage's sums; everything of a stage but its beginning and end.
+machine, ratios hardly. With --cpu processor time counts, which a busy machine disturbs less; two
+threads then look no faster than one. An iteration plays both players' optimistic mirror descent at
+one state and adds the play and its value to the stage's sums; everything of a stage but its
+beginning and end.
 
 dense: 500 games of 5 x 5 and 5000 of 10 x 10, beside plain NumPy in its best layout, states last.
 shapes: a block of games against one game laid out wide; `algorithms/_lanes.py` is fitted to this.
@@ -29,6 +31,7 @@ from metamarl.algorithms._zero_sum_run import ZeroSumRun
 from metamarl.algorithms.evaluator import Evaluator
 
 ITERATIONS = 20  # short calls: one of them will not be interrupted, however busy the machine
+CLOCK = time.perf_counter
 PARTS = ("dense", "shapes", "ragged", "bandwidth")
 
 
@@ -39,9 +42,9 @@ def least(contestants: dict[str, Callable[[], object]], rounds: int = 40) -> dic
         call()
     for _ in range(rounds):
         for name, call in contestants.items():
-            began = time.perf_counter()
+            began = CLOCK()
             call()
-            taken[name] = min(taken[name], time.perf_counter() - began)
+            taken[name] = min(taken[name], CLOCK() - began)
     return taken
 
 
@@ -218,8 +221,11 @@ def bandwidth() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
-    parts = parser.parse_args().parts or PARTS
-    for part in parts:
+    parser.add_argument("--cpu", action="store_true", help="processor time, on a busy machine")
+    options = parser.parse_args()
+    if options.cpu:
+        globals()["CLOCK"] = time.process_time
+    for part in options.parts or PARTS:
         globals()[part]()
 
 
