@@ -14,8 +14,8 @@ POWER_ITERATIONS = 12
 
 
 @njit(**JIT)
-def _norm(q, lane, lanes, x, y, u, v, weighted):
-    """Largest singular value of √(x_a·y_b)·(Q_ab - row mean - column mean + mean), one lane.
+def _norm(Q, cell, row_step, column_step, x, y, u, v, weighted):
+    """Largest singular value of √(x_a·y_b)·(Q_ab - row mean - column mean + mean).
 
     The means are under x and y; not `weighted`, the factor √(x_a·y_b) is left out. By power
     iteration, whose start favours no action, to a few per cent. Overwrites u and v.
@@ -26,7 +26,7 @@ def _norm(q, lane, lanes, x, y, u, v, weighted):
     mean = 0.0
     for a in range(A):
         for b in range(B):
-            W[a, b] = q[(a * B + b) * lanes + lane]
+            W[a, b] = Q[cell + a * row_step + b * column_step]
             rows[a] += y[b] * W[a, b]
             columns[b] += x[a] * W[a, b]
         mean += x[a] * rows[a]
@@ -68,8 +68,11 @@ def _norm(q, lane, lanes, x, y, u, v, weighted):
 
 
 @njit(**JIT)
-def adapt(blocks, Q, plays, eta, factor, weighted, lanes):
-    """Write η = factor / size of the stage matrix, in every lane.
+def adapt(
+    states, counts, cell, row_step, column_step, x_first, y_first, lane, Q, plays, eta, factor,
+    weighted,
+):  # fmt: skip
+    """Write η = factor / size of the stage matrix for every node (laid out as in `_lanes.Layout`).
 
     The size is `_norm` under the policies `plays` (of any scale), but at least a sixteenth of the
     span max Q - min Q; not `weighted`, under uniform policies. A matrix that is constant to nine
@@ -77,31 +80,31 @@ def adapt(blocks, Q, plays, eta, factor, weighted, lanes):
     remain.
     """
     most = 0
-    for n in range(len(blocks)):
-        most = max(most, blocks[n, 0], blocks[n, 1])
+    for j in range(len(states)):
+        most = max(most, counts[states[j], 0], counts[states[j], 1])
     x, y, u, v = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    for n in range(len(blocks)):
-        A, B = blocks[n, 0], blocks[n, 1]
-        q = Q[blocks[n, 2] : blocks[n, 2] + A * B * lanes]
-        p = plays[blocks[n, 3] : blocks[n, 3] + (A + B) * lanes]
-        for i in range(lanes):
-            low = high = q[i]
-            for c in range(1, A * B):
-                low, high = min(low, q[c * lanes + i]), max(high, q[c * lanes + i])
-            if high - low <= 1e-9 * max(abs(low), abs(high)):
-                eta[blocks[n, 4] + i] = 0.0
-                continue
-            total = 0.0
-            for a in range(A):
-                x[a] = p[a * lanes + i] if weighted else 1.0
-                total += x[a]
-            for a in range(A):
-                x[a] /= total
-            total = 0.0
+    for j in range(len(states)):
+        A, B = counts[states[j], 0], counts[states[j], 1]
+        row, column = row_step[j], column_step[j]
+        low = high = Q[cell[j]]
+        for a in range(A):
             for b in range(B):
-                y[b] = p[(A + b) * lanes + i] if weighted else 1.0
-                total += y[b]
-            for b in range(B):
-                y[b] /= total
-            size = _norm(q, i, lanes, x[:A], y[:B], u, v, weighted)
-            eta[blocks[n, 4] + i] = factor / max(size, (high - low) / 16.0)
+                q = Q[cell[j] + a * row + b * column]
+                low, high = min(low, q), max(high, q)
+        if high - low <= 1e-9 * max(abs(low), abs(high)):
+            eta[lane[j]] = 0.0
+            continue
+        total = 0.0
+        for a in range(A):
+            x[a] = plays[x_first[j] + a * column] if weighted else 1.0
+            total += x[a]
+        for a in range(A):
+            x[a] /= total
+        total = 0.0
+        for b in range(B):
+            y[b] = plays[y_first[j] + b * column] if weighted else 1.0
+            total += y[b]
+        for b in range(B):
+            y[b] /= total
+        size = _norm(Q, cell[j], row, column, x[:A], y[:B], u, v, weighted)
+        eta[lane[j]] = factor / max(size, (high - low) / 16.0)

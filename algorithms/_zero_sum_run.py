@@ -1,21 +1,23 @@
 """Staged mirror descent on a two-player zero-sum game, in lanes (see `_mirror_descent`)."""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _mirror_descent as kernels
-from metamarl.algorithms import _step_size
+from metamarl.algorithms import _projected_descent, _stage_matrices, _step_size
+from metamarl.algorithms._lanes import block_cost, place, wide_cost
 from metamarl.algorithms._stages import StagedRun
+from metamarl.algorithms._vectors import LANE_BYTES, aligned
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.evaluator import Evaluator
+from metamarl.algorithms.threads import WORTH_IT, default_threads, run_parts
 from metamarl.envs.game import MarkovGame
 
 if TYPE_CHECKING:
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
-
-LANES = kernels.LANES
 
 
 class ZeroSumRun(StagedRun):
@@ -24,59 +26,75 @@ class ZeroSumRun(StagedRun):
     def __init__(
         self, options: "OptimisticMirrorDescent", game: MarkovGame, initial: NDArray[np.float64]
     ) -> None:
-        slots = game.nodes.slots[:, game.nodes.groups]
-        spans = [[slice(p[g], p[g + 1]) for p in slots] for g in range(game.nodes.n_groups)]
+        nodes = game.nodes
+        slots = nodes.slots[:, nodes.groups]
+        spans = [[slice(p[g], p[g + 1]) for p in slots] for g in range(nodes.n_groups)]
         H = effective_horizon(game)
         super().__init__(H, options.output, options.resolution, initial, spans)
         self.options, self.game = options, game
-        self._place(game)
-        # Padding lanes hold uniform policies on zero matrices.
-        counts = self.blocks[:, :2].ravel()
-        self.first = 1.0 / np.repeat(counts, counts * LANES)
-        self.first[self.where] = initial
         self.entropy = options.regularizer == "entropy"
-        self.start_point = np.log(self.first) if self.entropy else self.first
-        self.M, self.G = np.empty_like(self.first), np.empty_like(self.first)
-        self.S = self.first.copy()
-        self.V = np.zeros(len(self.blocks) * LANES)
-        self.eta = np.full(len(self.V), self._fixed_step())
-        self.values = np.zeros(len(game.nodes.states))
+        self.single = options.precision == "single"
+        kind = np.float32 if self.single else np.float64
+        self.lanes = LANE_BYTES // np.dtype(kind).itemsize
+        counts = game.table.counts[nodes.states]
+        self.layout = place(counts, self.lanes, alike=not self.entropy)
+        cells, actions, games = self.layout.sizes
+        # Lanes without a game hold uniform policies on zero matrices, or on none.
+        self.first = aligned(actions)
+        for A, B, _, p, _ in self.layout.blocks if not self.entropy else ():
+            self.first[p : p + A * self.lanes] = 1.0 / A
+            self.first[p + A * self.lanes : p + (A + B) * self.lanes] = 1.0 / B
+        self.first[self.layout.where] = initial
+        self.start_point = self.first
+        if self.entropy:
+            self.start_point = aligned(actions)
+            self.start_point[:] = kernels.BARRED
+            self.start_point[self.layout.where] = np.log(initial)
+        self.full_Q = self.Q = aligned(cells)
+        self.middle = np.zeros(len(nodes.states))
+        self.M, self.U, self.S = (aligned(actions, kind) for _ in range(3))
+        self.V, self.eta = aligned(games, kind), aligned(games, kind)
+        self.all_S, self.all_V = self.S, self.V
+        if self.single:
+            self.Q, self.all_S, self.all_V = aligned(cells, kind), aligned(actions), aligned(games)
+        self.all_S[:] = self.first
+        self.still = np.zeros_like(self.eta)
+        self.eta[self.layout.lane] = self._fixed_step()
+        self._share()
+        self.values = np.zeros(len(nodes.states))
         if options.first_values == "policy":
             judge = Evaluator(game)
             judge.value(initial, 0, respond=False)
             self.values = judge.values
         self._begin(still=options.first_values == "zero")
 
-    def _place(self, game: MarkovGame) -> None:
-        """Lay the nodes out in lanes: blocks of nodes of the same shape."""
-        nodes = game.nodes
-        counts = game.table.counts[nodes.states]
-        order = np.lexsort((counts[:, 1], counts[:, 0]))
-        shapes, begins = np.unique(counts[order], axis=0, return_index=True)
-        blocks: list[tuple[int, int, int, int, int]] = []
-        cell, lane_of, first_policy = (np.zeros(len(order), np.int64) for _ in range(3))
-        q = p = 0
-        for (A, B), begin, end in zip(
-            shapes.tolist(), begins, [*begins[1:], len(order)], strict=True
-        ):
-            for at in range(begin, end, LANES):
-                here = order[at : min(at + LANES, end)]
-                lanes = np.arange(len(here))
-                cell[here], first_policy[here] = q + lanes, p + lanes
-                lane_of[here] = len(blocks) * LANES + lanes
-                blocks.append((A, B, q, p, len(blocks) * LANES))
-                q, p = q + A * B * LANES, p + (A + B) * LANES
-        self.blocks = np.array(blocks, np.int64)
-        self.cell, self.lane_of = cell, lane_of
-        self.Q = np.zeros(q)
-        parts = []
-        for i in (0, 1):
-            slots, owner = nodes.slots[i], np.repeat(np.arange(len(order)), counts[:, i])
-            inside = np.arange(slots[0], slots[-1]) - slots[owner]
-            shift = counts[owner, 0] if i else 0
-            parts.append(first_policy[owner] + (inside + shift) * LANES)
-        self.where = np.concatenate(parts)
-        """Where the numbers of a flat policy lie in the lanes."""
+    def _share(self) -> None:
+        """Cut the blocks and the wide games into a part of about the same cost for each thread."""
+        layout = self.layout
+        self.threads = self.options.threads or default_threads()
+        cost = [
+            np.array([block_cost(A, B) for A, B in layout.blocks[:, :2].tolist()]),
+            np.array([wide_cost(A, B, self.lanes) for A, B in layout.wide[:, :2].tolist()]),
+        ]
+        self.cost = float(cost[0].sum() + cost[1].sum())
+        n = self.threads
+        cuts = [
+            [0, *np.searchsorted(np.cumsum(c), np.arange(1, n) * c.sum() / n).tolist(), len(c)]
+            for c in cost
+        ]
+        room = max(1, *(layout.blocks[:, 1] * self.lanes), *self._wide_room())
+        self.parts: list[Any] = [
+            (
+                layout.blocks[cuts[0][k] : cuts[0][k + 1]],
+                layout.wide[cuts[1][k] : cuts[1][k + 1]],
+                aligned(room, self.Q.dtype),
+            )
+            for k in range(n)
+        ]
+        self.whole = (layout.blocks, layout.wide, self.parts[0][2])
+
+    def _wide_room(self) -> NDArray[np.int64]:
+        return self.lanes * (-(-self.layout.wide[:, :2] // self.lanes)).sum(1)
 
     def _fixed_step(self) -> float:
         options, table = self.options, self.game.table
@@ -88,30 +106,66 @@ class ZeroSumRun(StagedRun):
 
     def _begin(self, *, still: bool = False) -> None:
         game, table, nodes, options = self.game, self.game.table, self.game.nodes, self.options
+        layout = self.layout
+        places = (layout.cell, layout.row_step, layout.column_step)
         if not still:  # the first stage plays Q = 0
-            kernels.fill(
+            _stage_matrices.fill(
                 nodes.states, nodes.groups, nodes.timed, table.rows, table.reward,
                 table.reward_stride, table.indptr, table.indices, table.probabilities,
-                table.transition_stride, game.discount, self.values, self.cell, self.Q,
+                table.transition_stride, game.discount, self.values, table.counts, *places,
+                self.full_Q,
             )  # fmt: skip
+            if self.single:
+                _stage_matrices.narrow(
+                    nodes.states, table.counts, *places, self.full_Q, self.Q, self.middle
+                )
+        if self.single:
+            self.all_S += self.S
         if options.step_size == "adaptive":
             _step_size.adapt(
-                self.blocks, self.Q, self.S, self.eta, options.factor, self.entropy, LANES
-            )
+                nodes.states, table.counts, *places, layout.x, layout.y, layout.lane, self.full_Q,
+                self.all_S, self.eta, options.factor, self.entropy,
+            )  # fmt: skip
         self.M[:] = self.start_point
-        kernels.predict(self.blocks, self.Q, self.first, self.G)
-        self.S[:] = 0.0
-        self.V[:] = 0.0
+        if self.entropy:  # the first prediction: an iteration at the start, which does not leave it
+            self.U[:] = self.start_point
+            self._iterate(self.still, 0, 1)
+        else:
+            _projected_descent.predict(layout.blocks, self.Q, self.first, self.U)
+        for sums in (self.S, self.V, self.all_S, self.all_V):
+            sums[:] = 0.0
 
     def _play(self, times: int) -> None:
-        run = kernels.entropy if self.entropy else kernels.euclidean
-        run(
-            self.blocks, self.Q, self.M, self.G, self.S, self.V, self.eta,
-            self.options.optimism, times,
+        if self.entropy:
+            self._iterate(self.eta, self.played, times)
+        else:
+            _projected_descent.euclidean(
+                self.layout.blocks, self.Q, self.M, self.U, self.S, self.V, self.eta,
+                self.options.optimism, times,
+            )  # fmt: skip
+
+    def _iterate(self, eta: NDArray[Any], done: int, times: int) -> None:
+        hope = self.eta if self.options.optimism else self.still
+        parts = self.parts if self.cost * times >= WORTH_IT else [self.whole]
+        run_parts(partial(self._iterate_part, eta, hope, done, times), parts)
+
+    def _iterate_part(
+        self, eta: NDArray[Any], hope: NDArray[Any], done: int, times: int, part: Any
+    ) -> None:
+        blocks, wide, work = part
+        arrays = (
+            self.Q, self.M, self.U, self.S, self.V, self.all_S, self.all_V, eta, hope, work, done,
+            times,
         )  # fmt: skip
+        if len(blocks):
+            kernels.entropy(blocks, *arrays)
+        if len(wide):
+            kernels.wide_entropy(wide, *arrays)
 
     def _plays(self) -> NDArray[np.float64]:
-        return self.S[self.where]
+        plays = self.all_S[self.layout.where]
+        return plays + self.S[self.layout.where] if self.single else plays
 
     def _keep_values(self) -> None:
-        self.values = self.V[self.lane_of] / self.played
+        sums = self.all_V + self.V if self.single else self.V
+        self.values = sums[self.layout.lane] / self.played + self.middle

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from metamarl.algorithms import _swap_values, _values
 from metamarl.algorithms.counts import OthersCounts
+from metamarl.algorithms.mutual_responses import MutualResponses
 from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.clock import at_rest
 from metamarl.envs.game import MarkovGame
@@ -47,6 +48,9 @@ class Evaluator:
         self._others = OthersCounts(game) if isinstance(game, AnonymousGame) else None
         self._aggregate = None if game.aggregate is None else Evaluator(game.aggregate, accuracy)
         self._joint: Evaluator | None = None
+        self._both = None
+        if game.kind == "zero-sum" and not game.nodes.cyclic and game.aggregate is None:
+            self._both = MutualResponses(game)
         self._memories: dict[int, dict[tuple[int, bool | str], NDArray[np.float64]]] = {}
         self._wanted = accuracy
         self.choice = np.zeros(len(game.nodes.states), np.int64)
@@ -194,6 +198,8 @@ class Evaluator:
         """Nash gap of a flat policy; never negative."""
         if self.game.kind != "zero-sum":
             return self._largest_gain(flat, correlated=False)
+        if self._both is not None:
+            return _certified(self._both(flat))
         total = 0.0
         for i in range(2):
             total += self.value(flat, i, respond=True) + self.error

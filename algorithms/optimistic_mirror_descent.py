@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from metamarl.algorithms._general_sum_run import GeneralSumRun
 from metamarl.algorithms._zero_sum_run import ZeroSumRun
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
-from metamarl.envs.checks import check_choice, check_real, complaint
+from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 from metamarl.envs.game import MarkovGame
 
 SMALLEST = 1e-15  # entropy: a start's zeros become this, or the action could never be tried
@@ -83,7 +83,21 @@ class OptimisticMirrorDescent(AbstractSolver):
     """The gap is measured at the end of each stage and whenever iterations have grown by this
     part, so that the iterations to a tolerance are known this well."""
 
+    precision: str = "double"
+    """"double", or, in zero-sum games with entropy, "single": plays within a stage run in float32,
+    several times as many at a time; their sums, values and the gap remain float64."""
+    threads: int | None = None
+    """Threads for zero-sum games, which change no number; None: as many as Numba would use (all
+    cores, or `NUMBA_NUM_THREADS`), but one in threads and worker processes that others started.
+    Small work stays in one."""
+
     def __post_init__(self) -> None:
+        check_choice(self.precision, "precision", WHERE, ["double", "single"])
+        if self.threads is not None:
+            check_integer(self.threads, "threads", WHERE)
+        if self.precision == "single" and self.regularizer == "euclidean":
+            must = "'double' with the 'euclidean' regularizer"
+            raise ValueError(complaint("precision", WHERE, must, self.precision))
         check_choice(self.regularizer, "regularizer", WHERE, ["entropy", "euclidean"])
         check_choice(self.equilibrium, "equilibrium", WHERE, ["cce", "ce"])
         check_choice(self.first_values, "first_values", WHERE, ["zero", "policy"])
@@ -109,6 +123,9 @@ class OptimisticMirrorDescent(AbstractSolver):
         if self.regularizer == "euclidean" and not zero_sum:
             must = f"'entropy' in a {game.kind} game"
             raise ValueError(complaint("regularizer", WHERE, must, self.regularizer))
+        if self.precision == "single" and not zero_sum:
+            must = f"'double' in a {game.kind} game"
+            raise ValueError(complaint("precision", WHERE, must, self.precision))
         if self.equilibrium == "ce" and zero_sum:
             must = "'cce' in a zero-sum game, where the answer is a Nash equilibrium"
             raise ValueError(complaint("equilibrium", WHERE, must, self.equilibrium))

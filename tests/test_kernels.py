@@ -16,14 +16,16 @@ from scipy.optimize import linprog
 from test_evaluation import CLOCKS, random_game, random_policy
 
 from metamarl.algorithms import _mirror_descent as kernels
+from metamarl.algorithms import _projected_descent as projected_descent
 from metamarl.algorithms import _stage_games, _step_size
+from metamarl.algorithms._vectors import LANE_BYTES, exponential, load, store
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solve import solve
 from metamarl.envs import MarkovGame, make
 
-LANES = kernels.LANES
+LANES = projected_descent.LANES
 FAST = settings(deadline=None, max_examples=60, derandomize=True)
 REGULARIZERS = ["entropy", "euclidean"]
 
@@ -152,7 +154,7 @@ def compare_runs(
     keys = list(zip(nodes.steps.tolist(), nodes.states.tolist(), strict=True))
     group_of = dict.fromkeys(plain.nodes, 0) | dict(zip(keys, group.tolist(), strict=True))
     for run in runs.values():
-        run.eta[run.lane_of] = [plain.eta[key] for key in keys]
+        run.eta[run.layout.lane] = [plain.eta[key] for key in keys]
     done = 0
     for check in checks:
         while len(plain.plays) < check:
@@ -223,8 +225,11 @@ def test_lanes_are_padded(n_states, regularizer):
         "legal": [np.ones((n_states, 2), bool), np.ones((n_states, 3), bool)],
     }
     _, run = compare_runs(arguments, [1, 3, 9, 12], regularizer=regularizer)
-    assert len(run.blocks) == -(-n_states // LANES)
-    assert run.blocks[:, :2].tolist() == [[2, 3]] * len(run.blocks)
+    blocks, rest = run.layout.blocks, n_states % LANES
+    least = n_states // LANES + (rest > 1)  # a single game may be laid out wide
+    assert least <= len(blocks) <= -(-n_states // LANES)
+    assert blocks[:, :2].tolist() == [[2, 3]] * len(blocks)
+    assert len(run.layout.wide) == (0 if len(blocks) * LANES >= n_states else rest)
 
 
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
@@ -248,11 +253,18 @@ def payoff_norm(Q, x, y, weighted):
 
 
 def adapted(Q, x, y, weighted=True, factor=0.5):
-    """The adaptive step size of one matrix game, whatever its lane."""
-    block = np.array([[*Q.shape, 0, 0, 0]])
-    plays = np.repeat(np.concatenate([x, y]), LANES)
-    found = np.full(LANES, np.nan)
-    _step_size.adapt(block, np.repeat(Q.ravel(), LANES), plays, found, factor, weighted, LANES)
+    """The adaptive step size of one matrix game, whatever its place."""
+    (A, B), found = Q.shape, np.full(3, np.nan)
+    for k, (row, column) in enumerate([(B, 1), (B * LANES, LANES), (1, A)]):
+        numbers = np.full(A * row + B * column, np.nan)
+        numbers[np.add.outer(row * np.arange(A), column * np.arange(B))] = Q
+        plays = np.full((A + B) * column, np.nan)
+        plays[column * np.arange(A + B)] = np.concatenate([x, y])
+        places = ([0], [row], [column], [0], [A * column], [k])
+        _step_size.adapt(
+            np.array([0]), np.array([[A, B]]), *map(np.array, places), numbers, plays, found,
+            factor, weighted,
+        )  # fmt: skip
     assert (found == found[0]).all()
     return found[0]
 
@@ -302,9 +314,11 @@ def test_adaptive_step_sizes_follow_the_last_stage(regularizer):
         run.advance(1)
         for j, (A, B) in enumerate(counts):
             x, y = (flat[slots[i, j] : slots[i, j + 1]] for i in (0, 1))
-            Q = run.Q[run.cell[j] + LANES * np.arange(A * B)].reshape(A, B)
+            rows, columns = run.layout.row_step[j], run.layout.column_step[j]
+            within = np.add.outer(rows * np.arange(A), columns * np.arange(B))
+            Q = run.Q[run.layout.cell[j] + within]
             expected = adapted(Q, x, y, regularizer == "entropy", 0.4)
-            assert run.eta[run.lane_of[j]] == pytest.approx(expected, rel=1e-9)
+            assert run.eta[run.layout.lane[j]] == pytest.approx(expected, rel=1e-9)
     assert len(np.unique(np.round(run.eta, 6))) > 10
 
 
@@ -314,7 +328,7 @@ def test_theory_step_sizes():
     for regularizer, root in (("entropy", 1.0), ("euclidean", most**0.5)):
         options = OptimisticMirrorDescent(regularizer=regularizer, step_size="theory")
         run = options.start(game, JointPolicy.uniform(game).flat(game))
-        np.testing.assert_allclose(run.eta, 1 / (4 * 6 * root), rtol=1e-15)
+        np.testing.assert_allclose(run.eta[run.layout.lane], 1 / (4 * 6 * root), rtol=1e-15)
 
 
 def test_step_sizes_scale_with_the_rewards():
@@ -386,28 +400,33 @@ def test_policies_of_a_run_are_its_callers():
 
 
 @njit(fastmath=kernels.FAST)
-def _exp_all(x, out):
-    for k in range(len(x)):
-        out[k] = kernels._exp(x[k])
+def _exp_all(x, out, lanes):
+    for k in range(0, len(x), lanes):
+        store(out, k, exponential(load(x, k)))
 
 
-def test_exp():
+def exps(x, kind=np.float64):
+    lanes = LANE_BYTES // np.dtype(kind).itemsize
+    padded = np.zeros(-(-len(x) // lanes) * lanes, kind)
+    padded[: len(x)] = x
+    found = np.empty_like(padded)
+    _exp_all(padded, found, lanes)
+    return found[: len(x)]
+
+
+def test_exponential():
     rng = np.random.default_rng(0)
     spread = [rng.uniform(-700, 0, 100_000), -(rng.uniform(0, 1, 50_000) ** 8)]
     corners = [-0.0, 0.0, -1e-300, -np.log(2), -np.log(2) / 2, -700.0]
     halves = -(np.arange(1000) + 0.5) * np.log(2)
     x = np.concatenate([*spread, corners, halves[halves > -700]])
-    found = np.empty_like(x)
-    _exp_all(x, found)
-    assert (np.abs(found / np.exp(x) - 1) < 4e-16 + 1.2e-16).all()  # np.exp's own rounding
-    assert _one(0.0) == 1.0
-    assert _one(-1e6) == _one(-700.0) == pytest.approx(np.exp(-700.0), rel=1e-15)
-
-
-def _one(x):
-    found = np.empty(1)
-    _exp_all(np.array([x]), found)
-    return found[0]
+    assert (np.abs(exps(x) / np.exp(x) - 1) < 4e-16 + 1.2e-16).all()  # np.exp's own rounding
+    assert exps([0.0]) == 1.0
+    assert exps([-1e6]) == exps([-700.0]) == pytest.approx(np.exp(-700.0), rel=1e-15)
+    small = x[x > -87].astype(np.float32)
+    assert (np.abs(exps(small, np.float32) / np.exp(small.astype(float)) - 1) < 2e-7).all()
+    assert exps([0.0], np.float32) == 1.0
+    assert exps([-1e9], np.float32) == exps([-87.0], np.float32)
 
 
 def projected(u, lane=5):
@@ -415,7 +434,7 @@ def projected(u, lane=5):
     U = np.random.default_rng(0).normal(size=(len(u) + 3, LANES))
     U[2:-1, lane] = u
     X = np.full(U.size, 7.0)
-    kernels._project(U.ravel(), X, 2, len(u) + 2, lane)
+    projected_descent._project(U.ravel(), X, 2, len(u) + 2, lane)
     X = X.reshape(-1, LANES)
     assert (np.delete(X, lane, axis=1) == 7.0).all()
     assert (X[[0, 1, -1], lane] == 7.0).all()

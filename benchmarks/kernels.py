@@ -1,0 +1,233 @@
+"""The compiled kernels beside each other: lanes, rows, threads, precision, raggedness, bandwidth.
+
+    python benchmarks/kernels.py [dense|shapes|ragged|bandwidth ...] [--cpu]
+
+Contestants alternate within one run and the least time of every one counts: seconds drift with the
+machine, ratios hardly. With --cpu processor time counts, which a busy machine disturbs less; two
+threads then look no faster than one. An iteration plays both players' optimistic mirror descent at
+one state and adds the play and its value to the stage's sums; everything of a stage but its
+beginning and end.
+
+dense: 500 games of 5 x 5 and 5000 of 10 x 10, beside plain NumPy in its best layout, states last.
+shapes: a block of games against one game laid out wide; `algorithms/_lanes.py` is fitted to this.
+ragged: whole games against the sum of what their shapes cost in full blocks.
+bandwidth: gap and stage matrices against reading what is stored of the transitions once.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+from numba import njit
+
+import metamarl as mm
+from metamarl.algorithms import _mirror_descent as kernels
+from metamarl.algorithms._lanes import block_cost, wide_cost
+from metamarl.algorithms._vectors import LANE_BYTES, aligned
+from metamarl.algorithms._zero_sum_run import ZeroSumRun
+from metamarl.algorithms.evaluator import Evaluator
+
+ITERATIONS = 20  # short calls: one of them will not be interrupted, however busy the machine
+CLOCK = time.perf_counter
+PARTS = ("dense", "shapes", "ragged", "bandwidth")
+
+
+def least(contestants: dict[str, Callable[[], object]], rounds: int = 40) -> dict[str, float]:
+    """Seconds of the fastest of `rounds` calls of everyone, in turns."""
+    taken = dict.fromkeys(contestants, np.inf)
+    for call in contestants.values():
+        call()
+    for _ in range(rounds):
+        for name, call in contestants.items():
+            began = CLOCK()
+            call()
+            taken[name] = min(taken[name], CLOCK() - began)
+    return taken
+
+
+def matrix_games(count: int, A: int, B: int) -> mm.MarkovGame:
+    """Independent matrix games, one per state."""
+    reward = np.random.default_rng(5).random((count, A * B)) * 5
+    moves = sp.csr_array(sp.kron(sp.eye_array(count), np.ones((A * B, 1))))
+    rewards = np.stack([reward, -reward]).reshape(2, count, A, B)
+    return mm.MarkovGame(moves, rewards, horizon=1)
+
+
+def begun(game: mm.MarkovGame, **options) -> ZeroSumRun:
+    """A run in its second stage."""
+    solver = mm.OptimisticMirrorDescent(step_size=0.1, **options)
+    run = solver.start(game, mm.JointPolicy.uniform(game).flat(game))
+    run.advance(2**40)
+    run.advance(1)
+    assert isinstance(run, ZeroSumRun)
+    return run
+
+
+def play(run: ZeroSumRun) -> None:
+    run._iterate(run.eta, 0, ITERATIONS)
+
+
+def plain(Q: np.ndarray, times: int) -> None:
+    """The same in NumPy; Q (A, B, N)."""
+    A, B, N = Q.shape
+    M, W, X, Y = np.zeros((A, N)), np.zeros((B, N)), np.full((A, N), 1 / A), np.full((B, N), 1 / B)
+    sums, values = [np.zeros_like(X), np.zeros_like(Y)], np.zeros(N)
+    g, f = np.einsum("abn,bn->an", Q, Y), -np.einsum("abn,an->bn", Q, X)
+    for _ in range(times):
+        X, Y = (
+            np.exp(M + 0.1 * g - (M + 0.1 * g).max(0)),
+            np.exp(W + 0.1 * f - (W + 0.1 * f).max(0)),
+        )
+        X, Y = X / X.sum(0), Y / Y.sum(0)
+        g, f = np.einsum("abn,bn->an", Q, Y), -np.einsum("abn,an->bn", Q, X)
+        M += 0.1 * g
+        W += 0.1 * f
+        sums[0] += X
+        sums[1] += Y
+        values += (X * g).sum(0)
+
+
+def dense() -> None:
+    print("ns per (state · iteration)")
+    for count, A in ((500, 5), (5000, 10)):
+        game = matrix_games(count, A, A)
+        runs = {
+            f"{precision}, {threads} thread{'s' * (threads > 1)}": begun(
+                game, precision=precision, threads=threads
+            )
+            for precision in ("double", "single")
+            for threads in (1, 2)
+        }
+        Q = np.ascontiguousarray(game.table.reward[0].reshape(count, A, A).transpose(1, 2, 0))
+        calls = {name: partial(play, run) for name, run in runs.items()}
+        taken = least(calls | {"NumPy": partial(plain, Q, 1)})
+        taken["NumPy"] *= ITERATIONS
+        for name, seconds in taken.items():
+            ns = 1e9 * seconds / (count * ITERATIONS)
+            print(f"  {count} of {A} x {A}  {name:18} {ns:8.2f}  {taken['NumPy'] / seconds:6.1f} x")
+
+
+def alone(A: int, B: int, kind: type) -> tuple[Callable[[], object], Callable[[], object]]:
+    """One block, and one wide game."""
+    lanes = LANE_BYTES // np.dtype(kind).itemsize
+    tall, broad = (-(-k // lanes) * lanes for k in (A, B))
+    rng, calls = np.random.default_rng(0), []
+    for kernel, cells, actions, games in (
+        (kernels.entropy, A * B * lanes, (A + B) * lanes, lanes),
+        (kernels.wide_entropy, A * broad, tall + broad, 1),
+    ):
+        Q, eta = aligned(cells, kind), aligned(games, kind)
+        Q[:], eta[:] = rng.random(cells), 0.1
+        policies = [aligned(actions, kind) for _ in range(3)]
+        sums = (aligned(games, kind), aligned(actions), aligned(games), eta, eta)
+        work = aligned(max(actions, B * lanes), kind)
+        place = np.array([[A, B, 0, 0, 0]])
+        calls.append(partial(kernel, place, Q, *policies, *sums, work, 0, ITERATIONS))
+    return calls[0], calls[1]
+
+
+def shapes() -> None:
+    print("ns per iteration of a block of games, and of one wide game (in brackets: as estimated)")
+    for kind in (np.float64, np.float32):
+        lanes = LANE_BYTES // np.dtype(kind).itemsize
+        for A, B in ((2, 2), (3, 3), (5, 5), (8, 8), (5, 20), (20, 5), (10, 10), (16, 16),
+                     (24, 24), (32, 32), (48, 48), (64, 64), (100, 100), (128, 128)):  # fmt: skip
+            block, wide = alone(A, B, kind)
+            taken = least({"block": block, "wide": wide})
+            one, other = (1e9 * taken[name] / ITERATIONS for name in taken)
+            print(
+                f"  {np.dtype(kind).name} {A:>3} x {B:<3} {one:9.0f} ({block_cost(A, B):6.0f})"
+                f" {other:9.0f} ({wide_cost(A, B, lanes):6.0f})   wide for {lanes}:"
+                f" {lanes * other / one:5.2f} x"
+            )
+
+
+def ragged() -> None:
+    print("ns per cell and iteration: whole games, and their shapes in full blocks")
+    for name in ("soccer", "goofspiel", "pursuit"):
+        for precision in ("double", "single"):
+            game = mm.make(name)
+            counts = game.table.counts[game.nodes.states]
+            kinds, often = np.unique(counts, axis=0, return_counts=True)
+            copies = 256  # full blocks in both precisions
+            runs = {"game": begun(game, precision=precision, threads=1)}
+            for A, B in kinds.tolist():
+                runs[f"{A}x{B}"] = begun(matrix_games(copies, A, B), precision=precision, threads=1)
+            taken = least({kind: partial(play, run) for kind, run in runs.items()})
+            whole = taken.pop("game")
+            full = sum(t * n / copies for t, n in zip(taken.values(), often, strict=True))
+            cells = counts.prod(1).sum() * ITERATIONS
+            layout = runs["game"].layout
+            print(
+                f"  {name:10} {precision}: {1e9 * whole / cells:6.2f} {1e9 * full / cells:6.2f}"
+                f"  {whole / full:5.2f} x  ({len(counts)} nodes, {len(kinds)} shapes,"
+                f" {len(layout.blocks)} blocks, {len(layout.wide)} wide)"
+            )
+
+
+@njit(nogil=True, fastmath=True)
+def read(numbers):
+    """What memory can do: the sum of an array."""
+    total = numbers.dtype.type(0)
+    for k in range(len(numbers)):
+        total += numbers[k]
+    return total
+
+
+def sparse_game(states: int, A: int, successors: int, horizon: int) -> mm.MarkovGame:
+    rng, rows = np.random.default_rng(0), states * A * A
+    indices = rng.integers(0, states, rows * successors)
+    data, pointer = np.full(len(indices), 1.0 / successors), successors * np.arange(rows + 1)
+    moves = sp.csr_array((data, indices, pointer), (rows, states))
+    reward = rng.random((states, A, A))
+    return mm.MarkovGame(moves, np.stack([reward, -reward]), horizon=horizon)
+
+
+def dense_game(states: int, A: int, horizon: int) -> mm.MarkovGame:
+    rng = np.random.default_rng(0)
+    moves, reward = rng.random((states, A, A, states)), rng.random((states, A, A))
+    moves /= moves.sum(-1, keepdims=True)
+    return mm.MarkovGame(moves, np.stack([reward, -reward]), horizon=horizon)
+
+
+def bandwidth() -> None:
+    print("GB/s of what one pass over the transitions has to read, and as a part of plain reading")
+    games = {"dense, S 500, A 10": dense_game(500, 10, 10), "sparse, 4 successors": sparse_game(
+        100_000, 3, 4, 3
+    )}  # fmt: skip
+    for name, game in games.items():
+        table, steps, filled = game.table, game.horizon or 1, name.startswith("dense")
+        arrays = [table.probabilities] + [table.indices, table.indptr] * (not filled)
+        flat = mm.JointPolicy.uniform(game).flat(game)
+        judge, run = Evaluator(game), begun(game)
+        calls = {
+            "plain reading": lambda arrays=arrays: [read(a) for a in arrays],
+            "gap": partial(judge.nash_gap, flat),
+            "one player's value": partial(judge.value, flat, 0, respond=True),
+            "stage matrices": run._begin,
+        }
+        taken = least(calls, 7)
+        size = sum(a.nbytes for a in arrays)
+        for call, seconds in taken.items():
+            passes = 1 if call == "plain reading" else steps - 1
+            rate = 1e-9 * size * passes / seconds
+            part = taken["plain reading"] * passes / seconds
+            print(f"  {name:22} {call:20} {rate:7.1f}  {part:5.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("--cpu", action="store_true", help="processor time, on a busy machine")
+    options = parser.parse_args()
+    if options.cpu:
+        globals()["CLOCK"] = time.process_time
+    for part in options.parts or PARTS:
+        globals()[part]()
+
+
+if __name__ == "__main__":
+    main()
