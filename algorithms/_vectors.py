@@ -164,7 +164,8 @@ def exponential(typingctx, vector):  # noqa: ARG001
         def integer(c):
             return ir.Constant(whole, [c] * vector.lanes)
 
-        x = _larger(builder, x, number(least))
+        # In this order what is no number stays none, and the solver notices.
+        x = builder.select(builder.fcmp_ordered("<", x, number(least)), number(least), x)
         t = builder.fadd(builder.fmul(x, number(1.0 / math.log(2.0))), number(rounder))
         n = builder.fsub(t, number(rounder))
         r = builder.fsub(x, builder.fmul(n, number(high)))
