@@ -19,6 +19,8 @@ from metamarl.envs.game import MarkovGame
 if TYPE_CHECKING:
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 
+EARLY = 10_000  # iterations with the full adaptive step size
+
 
 class ZeroSumRun(StagedRun):
     """Both players' mirror descent; the output is a flat policy."""
@@ -122,9 +124,10 @@ class ZeroSumRun(StagedRun):
         if self.single:
             self.all_S += self.S
         if options.step_size == "adaptive":
+            early = self.all_count < EARLY or not self.entropy
             _step_size.adapt(
                 nodes.states, table.counts, *places, layout.x, layout.y, layout.lane, self.full_Q,
-                self.all_S, self.eta, options.factor, self.entropy,
+                self.all_S, self.eta, options.factor * (1.0 if early else 0.5), self.entropy,
             )  # fmt: skip
         self.M[:] = self.start_point
         if self.entropy:  # the first prediction: an iteration at the start, which does not leave it
