@@ -10,25 +10,31 @@ from metamarl.algorithms import _step_size
 from metamarl.algorithms._stages import StagedRun
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.evaluator import Evaluator
+from metamarl.algorithms.stage_starts import StageStart
 from metamarl.envs.game import MarkovGame
 
 if TYPE_CHECKING:
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 
 LANES = kernels.LANES
+SMALLEST = 1e-15  # entropy: a start's zeros become this, or the action could never be tried
 
 
 class ZeroSumRun(StagedRun):
     """Both players' mirror descent; the output is a flat policy."""
 
     def __init__(
-        self, options: "OptimisticMirrorDescent", game: MarkovGame, initial: NDArray[np.float64]
+        self,
+        options: "OptimisticMirrorDescent",
+        game: MarkovGame,
+        initial: NDArray[np.float64],
+        starts: StageStart | None = None,
     ) -> None:
         slots = game.nodes.slots[:, game.nodes.groups]
         spans = [[slice(p[g], p[g + 1]) for p in slots] for g in range(game.nodes.n_groups)]
         H = effective_horizon(game)
         super().__init__(H, options.output, options.resolution, initial, spans)
-        self.options, self.game = options, game
+        self.options, self.game, self.starts = options, game, starts
         self._place(game)
         # Padding lanes hold uniform policies on zero matrices.
         counts = self.blocks[:, :2].ravel()
@@ -98,10 +104,30 @@ class ZeroSumRun(StagedRun):
             _step_size.adapt(
                 self.blocks, self.Q, self.S, self.eta, options.factor, self.entropy, LANES
             )
+        if self.starts is not None and not still:
+            self._propose(self.starts)
         self.M[:] = self.start_point
         kernels.predict(self.blocks, self.Q, self.first, self.G)
         self.S[:] = 0.0
         self.V[:] = 0.0
+
+    def _propose(self, starts: StageStart) -> None:
+        """Begin the stage where `starts` says, one shape after the other."""
+        self.S /= max(self.played, 1)
+        shapes, firsts = np.unique(self.blocks[:, :2], axis=0, return_index=True)
+        for (A, B), first, n in zip(
+            shapes, firsts, np.diff([*firsts, len(self.blocks)]), strict=True
+        ):
+            q, p = self.blocks[first, 2:4]
+            Q = self.Q[q : q + n * A * B * LANES].reshape(n, A * B, LANES)
+            at = slice(p, p + n * (A + B) * LANES)
+            plays = self.S[at].reshape(n, A + B, LANES).swapaxes(1, 2).reshape(-1, A + B)
+            Q = Q.swapaxes(1, 2).reshape(-1, A, B)
+            found = np.concatenate(starts.propose(Q, (plays[:, :A], plays[:, A:])), axis=1)
+            self.first[at] = found.reshape(n, LANES, A + B).swapaxes(1, 2).ravel()
+        if self.entropy:
+            np.maximum(self.first, SMALLEST, out=self.first)
+        self.start_point = np.log(self.first) if self.entropy else self.first
 
     def _play(self, times: int) -> None:
         run = kernels.entropy if self.entropy else kernels.euclidean

@@ -42,12 +42,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms._general_sum_run import GeneralSumRun
-from metamarl.algorithms._zero_sum_run import ZeroSumRun
+from metamarl.algorithms._zero_sum_run import SMALLEST, ZeroSumRun
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
 
-SMALLEST = 1e-15  # entropy: a start's zeros become this, or the action could never be tried
 WHERE = "OptimisticMirrorDescent"
 
 

@@ -22,6 +22,7 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.gymnasium import to_gymnasium
     from metamarl.algorithms.loading import load
+    from metamarl.algorithms.many_games import solve_many
     from metamarl.algorithms.observation_policy import ObservationPolicy
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.playing import Player
@@ -95,6 +96,7 @@ _HOMES = {
     "algorithms.exact": ["Exact"],
     "algorithms.gymnasium": ["to_gymnasium"],
     "algorithms.loading": ["load"],
+    "algorithms.many_games": ["solve_many"],
     "algorithms.observation_policy": ["ObservationPolicy"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.playing": ["Player"],
@@ -244,6 +246,7 @@ __all__ = [
     "sight",
     "similarity",
     "solve",
+    "solve_many",
     "stage_payoffs",
     "task_against",
     "tasks",
