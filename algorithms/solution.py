@@ -77,7 +77,8 @@ class Solution:
     solver: AbstractSolver
     """The options it was solved with."""
     init: JointPolicy | None = None
-    """The policy it started from; None where there were several starts."""
+    """The policy it started from; None where there were several starts, or one at
+    every stage."""
     correlated: CorrelatedPolicy | None = None
     """For solvers that find correlated equilibria: the joint policy."""
     note: str = ""

@@ -46,6 +46,7 @@ if _TYPE_CHECKING:
         stage_payoffs,
         two_player_equilibria,
     )
+    from metamarl.algorithms.stage_starts import LastPlays, StageStart
     from metamarl.algorithms.v_learning import VLearning
     from metamarl.bounds import Bound, convergence_bound
     from metamarl.comparing import compare
@@ -70,9 +71,12 @@ if _TYPE_CHECKING:
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.network_training import train_network
+    from metamarl.neural import Neural
     from metamarl.plugging import from_pettingzoo, inspect
     from metamarl.rolling_out import Rollouts, rollouts
     from metamarl.sources import Select
+    from metamarl.stage_network import StageNetwork
     from metamarl.tier_agents import (
         NaiveTransfer,
         NoTransfer,
@@ -120,6 +124,7 @@ _HOMES = {
         "stage_payoffs",
         "two_player_equilibria",
     ],
+    "algorithms.stage_starts": ["LastPlays", "StageStart"],
     "algorithms.v_learning": ["VLearning"],
     "bounds": ["Bound", "convergence_bound"],
     "comparing": ["compare"],
@@ -144,9 +149,12 @@ _HOMES = {
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "network_training": ["train_network"],
+    "neural": ["Neural"],
     "plugging": ["from_pettingzoo", "inspect"],
     "rolling_out": ["Rollouts", "rollouts"],
     "sources": ["Select"],
+    "stage_network": ["StageNetwork"],
     "tier_agents": [
         "NaiveTransfer",
         "NoTransfer",
@@ -177,10 +185,12 @@ __all__ = [
     "GapEstimate",
     "JointPolicy",
     "Last",
+    "LastPlays",
     "MarkovGame",
     "MetaLearner",
     "NaiveTransfer",
     "NaturalPolicyGradient",
+    "Neural",
     "NoTransfer",
     "ObservationPolicy",
     "OptimisticMirrorDescent",
@@ -203,6 +213,8 @@ __all__ = [
     "Solution",
     "SolveError",
     "SolveInterrupted",
+    "StageNetwork",
+    "StageStart",
     "Status",
     "TierAgent",
     "TierComparison",
@@ -256,6 +268,7 @@ __all__ = [
     "tiered_bandits",
     "to_gymnasium",
     "to_pettingzoo",
+    "train_network",
     "transition_distance",
     "two_player_equilibria",
 ]
