@@ -10,7 +10,7 @@ from metamarl.algorithms import _step_size
 from metamarl.algorithms._stages import StagedRun
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.evaluator import Evaluator
-from metamarl.algorithms.stage_starts import StageStart
+from metamarl.algorithms.stage_starts import StageStart, ask
 from metamarl.envs.game import MarkovGame
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ZeroSumRun(StagedRun):
             at = slice(p, p + n * (A + B) * LANES)
             plays = self.S[at].reshape(n, A + B, LANES).swapaxes(1, 2).reshape(-1, A + B)
             Q = Q.swapaxes(1, 2).reshape(-1, A, B)
-            found = np.concatenate(starts.propose(Q, (plays[:, :A], plays[:, A:])), axis=1)
+            found = ask(starts, Q, plays)
             self.first[at] = found.reshape(n, LANES, A + B).swapaxes(1, 2).ravel()
         if self.entropy:
             np.maximum(self.first, SMALLEST, out=self.first)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.envs.checks import check_real
+from metamarl.envs.checks import check_real, complaint
 
 Plays = tuple[NDArray[np.float64], NDArray[np.float64]]
+ROUNDING = 1e-6
 TRIFLE = 1e-12  # of the uniform policy's gap and of the numbers in a matrix: rounding
 
 
@@ -61,6 +62,22 @@ class LastPlays(StageStart):
     def propose(self, matrices: NDArray[np.float64], plays: Plays) -> Plays:
         """Mix the last plays with the uniform policy, node by node."""
         return certified_plays(matrices, plays, self.caution, self.least)
+
+
+def ask(
+    start: StageStart, matrices: NDArray[np.float64], plays: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`(n, A + B)` what `start` proposes, checked; `plays` are both players' too."""
+    A = matrices.shape[1]
+    x, y = (
+        np.asarray(part, float) for part in start.propose(matrices, (plays[:, :A], plays[:, A:]))
+    )
+    for part, play in ((x, plays[:, :A]), (y, plays[:, A:])):
+        fine = part.shape == play.shape and (part >= 0.0).all()
+        if not fine or not (np.abs(part.sum(1) - 1.0) <= ROUNDING).all():
+            must = f"a StageStart whose proposals are policies, here of shape {play.shape}"
+            raise ValueError(complaint("init", "solve", must, part))
+    return np.concatenate([x, y], axis=1)
 
 
 def matrix_gaps(matrices: NDArray[np.float64], plays: Plays) -> NDArray[np.float64]:

@@ -209,6 +209,16 @@ def test_every_stage_is_asked_of_every_node():
     np.testing.assert_allclose(y.sum(1), 1.0)
 
 
+@pytest.mark.parametrize("change", [lambda x: x[:, :1], lambda x: 2 * x, lambda x: x * np.nan])
+def test_proposals_that_are_no_policies(change):
+    class Broken(mm.StageStart):
+        def propose(self, matrices, plays):
+            return plays[0], change(plays[1])
+
+    with pytest.raises(ValueError, match=r"'init'.*policies, here of shape"):
+        mm.solve(mm.make("random", states=2, actions=(2, 3)), "omd", Broken())
+
+
 @pytest.mark.parametrize(
     ("game", "solver"), [("random", "exact"), ("prisoners", "omd"), ("stag-hunt", "q-ascent")]
 )
