@@ -13,6 +13,7 @@ from metamarl.algorithms._stages import StagedRun
 from metamarl.algorithms._vectors import LANE_BYTES, aligned
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.evaluator import Evaluator
+from metamarl.algorithms.stage_starts import StageStart, ask
 from metamarl.algorithms.threads import WORTH_IT, default_threads, run_parts
 from metamarl.envs.game import MarkovGame
 
@@ -20,20 +21,25 @@ if TYPE_CHECKING:
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 
 EARLY = 10_000  # iterations with the full adaptive step size
+SMALLEST = 1e-15  # entropy: a start's zeros become this, or the action could never be tried
 
 
 class ZeroSumRun(StagedRun):
     """Both players' mirror descent; the output is a flat policy."""
 
     def __init__(
-        self, options: "OptimisticMirrorDescent", game: MarkovGame, initial: NDArray[np.float64]
+        self,
+        options: "OptimisticMirrorDescent",
+        game: MarkovGame,
+        initial: NDArray[np.float64],
+        starts: StageStart | None = None,
     ) -> None:
         nodes = game.nodes
         slots = nodes.slots[:, nodes.groups]
         spans = [[slice(p[g], p[g + 1]) for p in slots] for g in range(nodes.n_groups)]
         H = effective_horizon(game)
         super().__init__(H, options.output, options.resolution, initial, spans)
-        self.options, self.game = options, game
+        self.options, self.game, self.starts = options, game, starts
         self.entropy = options.regularizer == "entropy"
         self.single = options.precision == "single"
         kind = np.float32 if self.single else np.float64
@@ -129,6 +135,8 @@ class ZeroSumRun(StagedRun):
                 nodes.states, table.counts, *places, layout.x, layout.y, layout.lane, self.full_Q,
                 self.all_S, self.eta, options.factor * (1.0 if early else 0.5), self.entropy,
             )  # fmt: skip
+        if self.starts is not None and not still:
+            self._propose(self.starts)
         self.M[:] = self.start_point
         if self.entropy:  # the first prediction: an iteration at the start, which does not leave it
             self.U[:] = self.start_point
@@ -137,6 +145,20 @@ class ZeroSumRun(StagedRun):
             _projected_descent.predict(layout.blocks, self.Q, self.first, self.U)
         for sums in (self.S, self.V, self.all_S, self.all_V):
             sums[:] = 0.0
+
+    def _propose(self, starts: StageStart) -> None:
+        """Begin the stage where `starts` says, one shape after the other."""
+        layout, counts = self.layout, self.game.table.counts[self.game.nodes.states]
+        plays = self.all_S / max(self.played, 1)
+        shapes, shape_of = np.unique(counts, axis=0, return_inverse=True)
+        for k, (A, B) in enumerate(shapes.tolist()):
+            nodes = np.flatnonzero(shape_of.ravel() == k)[:, None]
+            step, a, b = layout.column_step[nodes], np.arange(A), np.arange(B)
+            rows = layout.cell[nodes] + a * layout.row_step[nodes]
+            Q = self.full_Q[rows[:, :, None] + (b * step)[:, None]]
+            at = np.concatenate([layout.x[nodes] + a * step, layout.y[nodes] + b * step], axis=1)
+            found = ask(starts, Q, plays[at])
+            self.start_point[at] = np.log(np.maximum(found, SMALLEST)) if self.entropy else found
 
     def _play(self, times: int) -> None:
         if self.entropy:

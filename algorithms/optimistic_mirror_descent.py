@@ -42,12 +42,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms._general_sum_run import GeneralSumRun
-from metamarl.algorithms._zero_sum_run import ZeroSumRun
+from metamarl.algorithms._zero_sum_run import SMALLEST, ZeroSumRun
 from metamarl.algorithms.solver import AbstractRun, AbstractSolver
+from metamarl.algorithms.stage_starts import StageStart
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 from metamarl.envs.game import MarkovGame
 
-SMALLEST = 1e-15  # entropy: a start's zeros become this, or the action could never be tried
 WHERE = "OptimisticMirrorDescent"
 
 
@@ -116,8 +116,16 @@ class OptimisticMirrorDescent(AbstractSolver):
         else:
             check_real(self.step_size, "step_size", WHERE, above=0.0)
 
-    def start(self, game: MarkovGame, initial: NDArray[np.float64]) -> AbstractRun:
-        """Begin from `initial`; ValueError where an option does not fit the game."""
+    def start(
+        self,
+        game: MarkovGame,
+        initial: NDArray[np.float64],
+        stages: StageStart | None = None,
+    ) -> AbstractRun:
+        """Begin from `initial`; ValueError where an option does not fit the game.
+
+        In zero-sum games every stage but a first one with Q = 0 begins where `stages` says.
+        """
         zero_sum = game.kind == "zero-sum"
         if self.output == "chained" and game.nodes.cyclic:
             must = "'last-stage' or 'average' in a game with cycles (its policy is stationary)"
@@ -136,4 +144,6 @@ class OptimisticMirrorDescent(AbstractSolver):
             raise ValueError(complaint("step_size", WHERE, must, self.step_size))
         if self.regularizer == "entropy":
             initial = np.maximum(initial, SMALLEST)
-        return (ZeroSumRun if zero_sum else GeneralSumRun)(self, game, initial)
+        if zero_sum:
+            return ZeroSumRun(self, game, initial, stages)
+        return GeneralSumRun(self, game, initial)

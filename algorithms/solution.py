@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -77,7 +77,8 @@ class Solution:
     solver: AbstractSolver
     """The options it was solved with."""
     init: JointPolicy | None = None
-    """The policy it started from; None where there were several starts."""
+    """The policy it started from; None where there were several starts, or one at
+    every stage."""
     correlated: CorrelatedPolicy | None = None
     """For solvers that find correlated equilibria: the joint policy."""
     note: str = ""
@@ -194,16 +195,16 @@ def describe(game: MarkovGame) -> dict[str, Any]:
 
 
 class SolveError(RuntimeError):
-    """A solve that did not converge; `solution` holds what it had."""
+    """A solve that did not converge: `solution` holds what it had, the first of `solutions`."""
 
-    def __init__(self, solution: Any) -> None:
+    def __init__(self, solution: Any, solutions: Sequence[Any] = ()) -> None:
         super().__init__(f"{solution.status.value} The gap is {solution.gap:.3g}.")
-        self.solution = solution
+        self.solution, self.solutions = solution, list(solutions) or [solution]
 
 
 class SolveInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a solve; `solution` holds the best policy so far."""
+    """Ctrl-C during a solve; `solution` holds the best policy so far, as in `SolveError`."""
 
-    def __init__(self, solution: Any) -> None:
+    def __init__(self, solution: Any, solutions: Sequence[Any] = ()) -> None:
         super().__init__(solution.status.value)
-        self.solution = solution
+        self.solution, self.solutions = solution, list(solutions) or [solution]

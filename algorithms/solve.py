@@ -10,10 +10,12 @@ from metamarl.algorithms._solving_status import SolvingStatus
 from metamarl.algorithms.correlated import CorrelatedPolicy
 from metamarl.algorithms.evaluation import evaluate
 from metamarl.algorithms.evaluator import Evaluator
+from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted, Status, Trace
-from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.algorithms.solvers import find_solver
+from metamarl.algorithms.stage_starts import StageStart
 from metamarl.algorithms.value_width import value_width
 from metamarl.envs.checks import check_integer, check_kind, check_real, complaint
 from metamarl.envs.game import MarkovGame
@@ -31,7 +33,7 @@ FINE = 1e-3  # values behind a gap that steers the loop are this part of `tol` e
 def solve(
     game: MarkovGame,
     solver: str | AbstractSolver = "auto",
-    init: JointPolicy | None = None,
+    init: JointPolicy | StageStart | None = None,
     tol: float = 1e-3,
     max_iterations: int | None = None,
     seed: int = 0,
@@ -70,7 +72,8 @@ def solve(
             `tol` sooner (measured: `regret_matching.CROSSOVERS`); "q-ascent" for other games of
             kind "potential", which finds a Nash equilibrium; else "omd", which finds a coarse
             correlated equilibrium.
-        init: policy to start from; uniform if left out. "exact" does not need one.
+        init: policy to start from; uniform if left out. "exact" does not need one. Or, for "omd" in
+            zero-sum games, a `StageStart`, which proposes where to begin every stage.
         tol: gap to reach, in units of the game's rewards.
         max_iterations: where to give up; the solver's own limit if left out.
         seed: for solvers that draw numbers ("v-learning").
@@ -103,11 +106,7 @@ def solve(
             return solve_by_playing(
                 playing, options, init, tol, limit, seed, throw=throw, show=show
             )
-    if init is not None and not isinstance(init, JointPolicy):
-        raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
-    init = init or JointPolicy.uniform(game)
-    first = init.flat(game, "solve")
-    run = options.start(game, first)
+    run, first = _begin(options, game, init)
     run.wanted = tol
     run.seed(seed)
     judge = Evaluator(game, FINE * tol)
@@ -155,7 +154,7 @@ def solve(
         status=status,
         trace=_trace(records),
         solver=options,
-        init=init,
+        init=None if isinstance(init, StageStart) else init or JointPolicy.uniform(game),
         correlated=correlated,
         note=run.note,
         width=_width(game, correlated or policy, options, tol, limit),
@@ -166,6 +165,22 @@ def solve(
     if throw and not solution.converged:
         raise SolveError(solution)
     return solution
+
+
+def _begin(
+    options: AbstractSolver, game: MarkovGame, init: Any
+) -> tuple[AbstractRun, NDArray[np.float64]]:
+    """The run, and the flat policy that it begins with."""
+    if isinstance(init, StageStart):
+        if not isinstance(options, OptimisticMirrorDescent) or game.kind != "zero-sum":
+            must = "a JointPolicy: a StageStart is for solver 'omd' on two-player zero-sum games"
+            raise ValueError(complaint("init", "solve", must, init))
+        first = JointPolicy.uniform(game).flat(game)
+        return options.start(game, first, init), first
+    if init is not None and not isinstance(init, JointPolicy):
+        raise TypeError(complaint("init", "solve", "a JointPolicy or None", init))
+    first = (init or JointPolicy.uniform(game)).flat(game, "solve")
+    return options.start(game, first), first
 
 
 def _environment(game: Any) -> "EpisodicEnvironment":

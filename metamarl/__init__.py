@@ -22,6 +22,7 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.gymnasium import to_gymnasium
     from metamarl.algorithms.loading import load
+    from metamarl.algorithms.many_games import solve_many
     from metamarl.algorithms.observation_policy import ObservationPolicy
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.playing import Player
@@ -45,6 +46,7 @@ if _TYPE_CHECKING:
         stage_payoffs,
         two_player_equilibria,
     )
+    from metamarl.algorithms.stage_starts import LastPlays, StageStart
     from metamarl.algorithms.v_learning import VLearning
     from metamarl.bounds import Bound, convergence_bound
     from metamarl.comparing import compare
@@ -69,9 +71,12 @@ if _TYPE_CHECKING:
     from metamarl.envs.potential import find_potential
     from metamarl.envs.tier_families import Tiers, tier_families, tier_tasks
     from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+    from metamarl.network_training import train_network
+    from metamarl.neural import Neural
     from metamarl.plugging import from_pettingzoo, inspect
     from metamarl.rolling_out import Rollouts, rollouts
     from metamarl.sources import Select
+    from metamarl.stage_network import StageNetwork
     from metamarl.tier_agents import (
         NaiveTransfer,
         NoTransfer,
@@ -95,6 +100,7 @@ _HOMES = {
     "algorithms.exact": ["Exact"],
     "algorithms.gymnasium": ["to_gymnasium"],
     "algorithms.loading": ["load"],
+    "algorithms.many_games": ["solve_many"],
     "algorithms.observation_policy": ["ObservationPolicy"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.playing": ["Player"],
@@ -118,6 +124,7 @@ _HOMES = {
         "stage_payoffs",
         "two_player_equilibria",
     ],
+    "algorithms.stage_starts": ["LastPlays", "StageStart"],
     "algorithms.v_learning": ["VLearning"],
     "bounds": ["Bound", "convergence_bound"],
     "comparing": ["compare"],
@@ -142,9 +149,12 @@ _HOMES = {
     "envs.potential": ["find_potential"],
     "envs.tier_families": ["Tiers", "tier_families", "tier_tasks"],
     "meta": ["Average", "Last", "MetaLearner", "Oracle", "Robust", "Scratch"],
+    "network_training": ["train_network"],
+    "neural": ["Neural"],
     "plugging": ["from_pettingzoo", "inspect"],
     "rolling_out": ["Rollouts", "rollouts"],
     "sources": ["Select"],
+    "stage_network": ["StageNetwork"],
     "tier_agents": [
         "NaiveTransfer",
         "NoTransfer",
@@ -175,10 +185,12 @@ __all__ = [
     "GapEstimate",
     "JointPolicy",
     "Last",
+    "LastPlays",
     "MarkovGame",
     "MetaLearner",
     "NaiveTransfer",
     "NaturalPolicyGradient",
+    "Neural",
     "NoTransfer",
     "ObservationPolicy",
     "OptimisticMirrorDescent",
@@ -201,6 +213,8 @@ __all__ = [
     "Solution",
     "SolveError",
     "SolveInterrupted",
+    "StageNetwork",
+    "StageStart",
     "Status",
     "TierAgent",
     "TierComparison",
@@ -244,6 +258,7 @@ __all__ = [
     "sight",
     "similarity",
     "solve",
+    "solve_many",
     "stage_payoffs",
     "task_against",
     "tasks",
@@ -253,6 +268,7 @@ __all__ = [
     "tiered_bandits",
     "to_gymnasium",
     "to_pettingzoo",
+    "train_network",
     "transition_distance",
     "two_player_equilibria",
 ]

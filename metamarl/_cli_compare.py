@@ -52,8 +52,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="NAMES",
-            help="How starts are learned: none, last, average, robust, select, oracle; may be "
-            "repeated, or separated by commas.  [default: robust]",
+            help="How starts are learned: none, last, average, robust, select, neural, oracle; may "
+            "be repeated, or separated by commas.  [default: robust]",
             show_default=False,
         ),
     ] = None,

@@ -132,10 +132,12 @@ def _run_chain(part: Part, terms: Terms) -> Iterator[Row]:
         modelled = isinstance(game, MarkovGame)
         zero_sum = modelled and game.kind == "zero-sum"
         past.append(solution.policy)
+        if len(past) < len(part.games):
+            meta = meta.after(game, solution, terms.tol)
         row = {
             "seed": part.seed,
             "task": k,
-            "arm": meta.label,
+            "arm": part.meta.label,
             "iterations": solution.iterations,
             "seconds": time.perf_counter() - began,
             "gap": solution.gap,

@@ -49,8 +49,8 @@ def compare(
     Args:
         tasks: related games (`metamarl.tasks`), or several sequences of them by their seed; or
             `EpisodicEnvironment` objects, in which "v-learning" plays.
-        meta: "none", "last", "average", "robust", "select", "oracle", or a `MetaLearner`; or a
-            list of them.
+        meta: "none", "last", "average", "robust", "select", "neural", "oracle", or a `MetaLearner`;
+            or a list of them.
         solver: a solver's name or options; the same for all arms.
         tol: gap at which a game counts as solved, in units of its rewards.
         seed: seed of a single sequence, for the table; keys are taken where `tasks` has them.

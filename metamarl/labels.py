@@ -6,6 +6,7 @@ from typing import Any
 
 def labelled(options: Any) -> str:
     """The name of a dataclass of options, with those that differ from their defaults."""
-    changed = [f for f in fields(options) if getattr(options, f.name) != f.default]
+    shown = [f for f in fields(options) if f.repr]
+    changed = [f for f in shown if getattr(options, f.name) != f.default]
     words = ", ".join(f"{f.name}={getattr(options, f.name)!r}" for f in changed)
     return f"{options.name}({words})" if words else str(options.name)

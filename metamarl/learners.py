@@ -4,10 +4,11 @@ from typing import Any
 
 from metamarl.envs.checks import check_choice, complaint
 from metamarl.meta import Average, Last, MetaLearner, Oracle, Robust, Scratch
+from metamarl.neural import Neural
 from metamarl.sources import Select
 
 META_LEARNERS: dict[str, type[MetaLearner]] = {
-    learner.name: learner for learner in (Scratch, Last, Average, Robust, Select, Oracle)
+    learner.name: learner for learner in (Scratch, Last, Average, Robust, Select, Neural, Oracle)
 }
 
 

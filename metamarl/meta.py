@@ -33,6 +33,7 @@ from metamarl.algorithms.policy_gradient import (
 from metamarl.algorithms.solution import Solution, SolveError
 from metamarl.algorithms.solve import solve
 from metamarl.algorithms.solver import AbstractSolver
+from metamarl.algorithms.stage_starts import StageStart
 from metamarl.envs.checks import check_choice, check_real, complaint
 from metamarl.envs.game import MarkovGame
 from metamarl.labels import labelled
@@ -43,7 +44,8 @@ from metamarl.racing import ascend
 class MetaLearner(ABC):
     """Chooses where to start; the options of a meta-learner are its fields.
 
-    A meta-learner has no state: it is a function of the game and of the solved ones before it.
+    A meta-learner has no state that changes: it is a function of the game and of the solved ones
+    before it.
     """
 
     name: ClassVar[str]
@@ -62,9 +64,19 @@ class MetaLearner(ABC):
         """
         return self
 
+    def after(self, game: MarkovGame, solution: Solution, tol: float) -> "MetaLearner":  # noqa: ARG002
+        """The learner for the games that come after this one, which was solved to `tol`.
+
+        Itself, if past policies are all it needs. One that learns from the games too returns a new
+        one; this one stays as it is.
+        """
+        return self
+
     @abstractmethod
-    def start(self, game: MarkovGame, past: Sequence[JointPolicy]) -> JointPolicy | None:
-        """Policy to start `game` from, given the solutions of the games before; None: uniform."""
+    def start(
+        self, game: MarkovGame, past: Sequence[JointPolicy]
+    ) -> JointPolicy | StageStart | None:
+        """Where to start `game`, given the solutions of the games before; None: uniform."""
 
     def solve(
         self,

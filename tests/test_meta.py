@@ -62,7 +62,8 @@ def assert_same(policy, arrays, game):
 
 
 def test_names():
-    assert list(META_LEARNERS) == ["none", "last", "average", "robust", "select", "oracle"]
+    names = ["none", "last", "average", "robust", "select", "neural", "oracle"]
+    assert list(META_LEARNERS) == names
     for name, learner in META_LEARNERS.items():
         assert learner.name == learner().label == name
     assert (mm.Robust, mm.Scratch, mm.MetaLearner) == (Robust, Scratch, MetaLearner)

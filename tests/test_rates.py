@@ -57,7 +57,7 @@ def step(size, factor):
         ("entropy", "theory", {2: 90, 3: 350}),
         ("entropy", 1, {2: 25, 3: 90}),
         ("entropy", 4, {2: 6, 3: 20}),
-        ("entropy", "adaptive", {2: 3, 3: 12}),
+        ("entropy", "adaptive", {2: 3, 3: 15}),
         ("euclidean", "theory", {2: 90, 3: 350}),
         ("euclidean", 1, {2: 10, 3: 30}),
         ("euclidean", "adaptive", {2: 3, 3: 10}),
