@@ -20,7 +20,9 @@ from metamarl.envs.game import MarkovGame
 if TYPE_CHECKING:
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 
-EARLY = 10_000  # iterations with the full adaptive step size
+# The adaptive step size of a stage game is halved where, after a long stage, the last play is still
+# that far from the average one, in total variation: plays circle there.
+LONG_STAGE, FAR = 1_000, 0.05
 SMALLEST = 1e-15  # entropy: a start's zeros become this, or the action could never be tried
 
 
@@ -69,6 +71,7 @@ class ZeroSumRun(StagedRun):
         self.still = np.zeros_like(self.eta)
         self.eta[self.layout.lane] = self._fixed_step()
         self._share()
+        self.damping = np.ones(len(nodes.states))
         self.values = np.zeros(len(nodes.states))
         if options.first_values == "policy":
             judge = Evaluator(game)
@@ -130,11 +133,13 @@ class ZeroSumRun(StagedRun):
         if self.single:
             self.all_S += self.S
         if options.step_size == "adaptive":
-            early = self.all_count < EARLY or not self.entropy
             _step_size.adapt(
                 nodes.states, table.counts, *places, layout.x, layout.y, layout.lane, self.full_Q,
-                self.all_S, self.eta, options.factor * (1.0 if early else 0.5), self.entropy,
+                self.all_S, self.eta, options.factor, self.entropy,
             )  # fmt: skip
+            if self.entropy and self.played >= LONG_STAGE:
+                self.damping[self._distances() > FAR] = 0.5
+            self.eta[layout.lane] *= self.damping
         if self.starts is not None and not still:
             self._propose(self.starts)
         self.M[:] = self.start_point
@@ -145,6 +150,16 @@ class ZeroSumRun(StagedRun):
             _projected_descent.predict(layout.blocks, self.Q, self.first, self.U)
         for sums in (self.S, self.V, self.all_S, self.all_V):
             sums[:] = 0.0
+
+    def _distances(self) -> NDArray[np.float64]:
+        """`(N,)` total variation between the play to come and the average one, the larger one."""
+        slots, where = self.game.nodes.slots, self.layout.where
+        starts, sizes = slots[:, :-1].ravel(), np.diff(slots, axis=1).ravel()
+        U = self.U[where].astype(float)
+        play = np.exp(U - np.repeat(np.maximum.reduceat(U, starts), sizes))
+        play /= np.repeat(np.add.reduceat(play, starts), sizes)
+        apart = np.abs(play - self.all_S[where] / self.played)
+        return np.asarray(0.5 * np.add.reduceat(apart, starts).reshape(slots[:, 1:].shape).max(0))
 
     def _propose(self, starts: StageStart) -> None:
         """Begin the stage where `starts` says, one shape after the other."""

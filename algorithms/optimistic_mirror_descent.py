@@ -68,9 +68,10 @@ class OptimisticMirrorDescent(AbstractSolver):
     largest number of joint actions; or "adaptive" (ours, above): every stage matrix its own; or,
     for general-sum games, "logarithmic"."""
     factor: float = 0.5
-    """Of the adaptive step size; in zero-sum games stable near equilibrium below 1/√3 ≈ 0.577, and
-    with entropy halved after 10,000 iterations: plays can circle at a distance in stage games whose
-    equilibrium has a small probability, which held the gap at 1e-4 in one of ten random games."""
+    """Of the adaptive step size; in zero-sum games stable near equilibrium below 1/√3 ≈ 0.577. With
+    entropy, plays can still circle at a distance from an equilibrium with a small probability: a
+    stage game whose plays end a stage of 1,000 iterations far from their average gets half the step
+    size from then on (ours)."""
     first_values: str = "zero"
     """What the first stage takes for the values to come: "zero" (the paper's Q¹ = 0), which every
     run has to unlearn, one step a stage; or "policy" (ours): those of the initial policies, whose
