@@ -112,21 +112,19 @@ class ZeroSumRun(StagedRun):
         self.V[:] = 0.0
 
     def _propose(self, starts: StageStart) -> None:
-        """Begin the stage where `starts` says, one shape after the other."""
-        self.S /= max(self.played, 1)
-        shapes, firsts = np.unique(self.blocks[:, :2], axis=0, return_index=True)
-        for (A, B), first, n in zip(
-            shapes, firsts, np.diff([*firsts, len(self.blocks)]), strict=True
-        ):
-            q, p = self.blocks[first, 2:4]
-            Q = self.Q[q : q + n * A * B * LANES].reshape(n, A * B, LANES)
-            at = slice(p, p + n * (A + B) * LANES)
-            plays = self.S[at].reshape(n, A + B, LANES).swapaxes(1, 2).reshape(-1, A + B)
-            Q = Q.swapaxes(1, 2).reshape(-1, A, B)
-            found = ask(starts, Q, plays)
-            self.first[at] = found.reshape(n, LANES, A + B).swapaxes(1, 2).ravel()
-        if self.entropy:
-            np.maximum(self.first, SMALLEST, out=self.first)
+        """Begin the stage where `starts` says, one shape of nodes after the other."""
+        nodes, counts = self.game.nodes, self.game.table.counts[self.game.nodes.states]
+        plays = self.S[self.where] / max(self.played, 1)
+        found = np.empty_like(plays)
+        for A, B in np.unique(counts, axis=0).tolist():
+            here = np.flatnonzero((counts == (A, B)).all(1))
+            cells = self.cell[here][:, None] + np.arange(A * B) * LANES
+            first, second = (
+                nodes.slots[i][here][:, None] + np.arange(k) for i, k in ((0, A), (1, B))
+            )
+            slots = np.concatenate([first, second], axis=1)
+            found[slots] = ask(starts, self.Q[cells].reshape(-1, A, B), plays[slots])
+        self.first[self.where] = np.maximum(found, SMALLEST) if self.entropy else found
         self.start_point = np.log(self.first) if self.entropy else self.first
 
     def _play(self, times: int) -> None:
