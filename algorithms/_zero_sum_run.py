@@ -162,7 +162,7 @@ class ZeroSumRun(StagedRun):
         return np.asarray(0.5 * np.add.reduceat(apart, starts).reshape(slots[:, 1:].shape).max(0))
 
     def _propose(self, starts: StageStart) -> None:
-        """Begin the stage where `starts` says, one shape after the other."""
+        """Begin the stage where `starts` says, one shape of nodes after the other."""
         layout, counts = self.layout, self.game.table.counts[self.game.nodes.states]
         plays = self.all_S / max(self.played, 1)
         shapes, shape_of = np.unique(counts, axis=0, return_inverse=True)

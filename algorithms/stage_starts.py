@@ -42,10 +42,9 @@ class StageStart(ABC):
         """Both players' policies to begin a stage with.
 
         Args:
-            matrices: `(n, A, B)` stage matrices, which player 0 maximises. Some may be all 0: lanes
-                that are not used. To be read only, and copied where they are kept.
-            plays: `(n, A)` and `(n, B)` average plays of the last stage, to be read only too;
-                uniform before the first one.
+            matrices: `(n, A, B)` stage matrices, which player 0 maximises.
+            plays: `(n, A)` and `(n, B)` average plays of the last stage; uniform before the first
+                one.
 
         Returns:
             `(n, A)` and `(n, B)` policies; rows sum to 1.

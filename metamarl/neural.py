@@ -110,7 +110,7 @@ class Neural(MetaLearner):
     ) -> Solution:
         """Solve `game`; ValueError where it is no game, or no solver, that has stage matrices."""
         if not isinstance(solver, OptimisticMirrorDescent) or game.kind != "zero-sum":
-            must = "a learner other than 'neural', which is for 'omd' on two-player zero-sum games,"
-            got = said(f"{self.label!r} for {solver.name!r} on a {game.kind} game")
+            must = "other than 'neural', which is for solver 'omd' on two-player zero-sum games"
+            got = said(f"{self.label!r} for solver {solver.name!r} on a {game.kind} game")
             raise ValueError(complaint("meta", "compare", must, got))
         return super().solve(game, past, solver, tol, max_iterations)
