@@ -4,17 +4,16 @@ A network trained on related tasks is a *base* that a new task departs from. An 
 *personal* part to it, which alone is learned on the task; the base stands still. Whatever the
 adapter, the network keeps its interface, and computes at first exactly what the base computes.
 
-| name | what adapts | source |
-| --- | --- | --- |
-| "all" | every weight | |
-| "head" | the layers after the body | ANIL: Raghu, Raghu, Bengio & Vinyals, ICLR 2020 |
-| "bottom" | the body's first layers | |
-| "scales" | a factor for every output of every layer, and the biases | model patch: Mudrakarta, \
-Sandler, Zhmoginov & Howard, ICLR 2019, who adapt the factors and biases of batch normalisation |
-| "sparse" | the few weights whose change matters most | diff pruning: Guo, Rush & Kim, ACL 2021 |
-| "colora" | a low-rank change of every matrix, beside one that all tasks share | CoLoRA: Magakyan, \
-Reisizadeh, Park, Parrilo & Ozdaglar, arXiv 2602.07218, 2026; the change as in LoRA: Hu et al., \
-ICLR 2022 |
+* "all": every weight.
+* "head": the layers after the body, as in almost no inner loop (ANIL: Raghu, Raghu, Bengio &
+  Vinyals, ICLR 2020).
+* "bottom": the body's first layers.
+* "scales": a factor for every output of every layer, and the biases; a model patch (Mudrakarta,
+  Sandler, Zhmoginov & Howard, ICLR 2019).
+* "sparse": the few weights whose change is largest (diff pruning: Guo, Rush & Kim, ACL 2021).
+* "colora": a low-rank change of every matrix, beside one that all tasks share (CoLoRA: Magakyan,
+  Reisizadeh, Park, Parrilo & Ozdaglar, arXiv 2602.07218, 2026; the form is that of LoRA: Hu et al.,
+  ICLR 2022).
 
 The mechanism is one, PyTorch's parametrizations: a weight becomes a function of the base's weight
 and of personal parameters. Outside the class `Adapted` nobody need know.
@@ -24,6 +23,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from metamarl.algorithms.torch_extra import need_torch
 from metamarl.envs.checks import check_choice, check_integer, check_kind, check_real, complaint
 
 if TYPE_CHECKING:
@@ -50,12 +50,7 @@ class Adapter(ABC):
                 that the adapter is for.
             ImportError: torch is missing.
         """
-        try:
-            import torch
-        except ImportError:
-            raise ImportError(
-                "adapters need packages that are not here: pip install 'metamarl[torch]'."
-            ) from None
+        torch = need_torch("Adapter.attach")
         from metamarl.algorithms.adapted import Adapted
 
         check_kind(network, torch.nn.Module, "network", "Adapter.attach", "a torch.nn.Module")
@@ -190,7 +185,7 @@ class CoLoRA(Adapter):
         if place.value.ndim < 2:
             return []
         shared = [LowRank(place.value, self.shared_rank, generator, shared=True)]
-        return shared[: self.shared_rank] + [LowRank(place.value, self.rank, generator)]
+        return [*shared[: self.shared_rank], LowRank(place.value, self.rank, generator)]
 
 
 ADAPTERS: dict[str, type[Adapter]] = {

@@ -16,6 +16,15 @@ if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic
 _import_module("metamarl._registration").register_when_imported()
 
 if _TYPE_CHECKING:
+    from metamarl.algorithms.adapters import (
+        Adapter,
+        AllAdapter,
+        BottomAdapter,
+        CoLoRA,
+        HeadAdapter,
+        ScaleAdapter,
+        SparseAdapter,
+    )
     from metamarl.algorithms.correlated import CorrelatedPolicy
     from metamarl.algorithms.episodic import EpisodicSolution
     from metamarl.algorithms.evaluation import best_response, cce_gap, ce_gap, evaluate, nash_gap
@@ -72,6 +81,8 @@ if _TYPE_CHECKING:
     from metamarl.plugging import from_pettingzoo, inspect
     from metamarl.rolling_out import Rollouts, rollouts
     from metamarl.sources import Select
+    from metamarl.start_learning import learn_start
+    from metamarl.starts import LearnedStart, load_start
     from metamarl.tier_agents import (
         NaiveTransfer,
         NoTransfer,
@@ -89,6 +100,15 @@ if _TYPE_CHECKING:
     from metamarl.tiers import tiered
 
 _HOMES = {
+    "algorithms.adapters": [
+        "Adapter",
+        "AllAdapter",
+        "BottomAdapter",
+        "CoLoRA",
+        "HeadAdapter",
+        "ScaleAdapter",
+        "SparseAdapter",
+    ],
     "algorithms.correlated": ["CorrelatedPolicy"],
     "algorithms.episodic": ["EpisodicSolution"],
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
@@ -145,6 +165,8 @@ _HOMES = {
     "plugging": ["from_pettingzoo", "inspect"],
     "rolling_out": ["Rollouts", "rollouts"],
     "sources": ["Select"],
+    "start_learning": ["learn_start"],
+    "starts": ["LearnedStart", "load_start"],
     "tier_agents": [
         "NaiveTransfer",
         "NoTransfer",
@@ -163,9 +185,13 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
+    "Adapter",
+    "AllAdapter",
     "AnonymousGame",
     "Average",
+    "BottomAdapter",
     "Bound",
+    "CoLoRA",
     "Comparison",
     "CorrelatedPolicy",
     "EnumerationInterrupted",
@@ -173,8 +199,10 @@ __all__ = [
     "EpisodicSolution",
     "Exact",
     "GapEstimate",
+    "HeadAdapter",
     "JointPolicy",
     "Last",
+    "LearnedStart",
     "MarkovGame",
     "MetaLearner",
     "NaiveTransfer",
@@ -195,12 +223,14 @@ __all__ = [
     "Robust",
     "RobustTransfer",
     "Rollouts",
+    "ScaleAdapter",
     "Scratch",
     "Select",
     "Similarity",
     "Solution",
     "SolveError",
     "SolveInterrupted",
+    "SparseAdapter",
     "Status",
     "TierAgent",
     "TierComparison",
@@ -229,7 +259,9 @@ __all__ = [
     "from_rules",
     "games",
     "inspect",
+    "learn_start",
     "load",
+    "load_start",
     "make",
     "nash_gap",
     "opponent_tiers",

@@ -338,7 +338,7 @@ def test_a_layer_of_one_weight():
 def test_unknown_adapters_are_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match=r"'adapter' .* learn_start .*did you mean 'colora'\?"):
         find_adapter("colorra", "learn_start")
-    with pytest.raises(TypeError, match="an adapter's name, or an adapter. Got 3 instead"):
+    with pytest.raises(TypeError, match=r"an adapter's name, or an adapter. Got 3 instead"):
         find_adapter(3, "learn_start")
     assert find_adapter("head", "learn_start") == HeadAdapter()
     assert find_adapter(CoLoRA(rank=7), "learn_start").rank == 7
@@ -375,7 +375,7 @@ def test_one_adapter_at_a_time():
 def test_weights_that_layers_share_are_refused():
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[1].weight = network[0].weight
-    with pytest.raises(ValueError, match="weights of their own. Got two layers that share one"):
+    with pytest.raises(ValueError, match=r"weights of their own. Got two layers that share one"):
         AllAdapter().attach(network)
     assert not parametrize.is_parametrized(network[0])
 
@@ -391,5 +391,7 @@ def test_parts_of_another_shape_are_refused():
 
 def test_without_torch_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    with pytest.raises(ImportError, match=r"adapters need .* pip install 'metamarl\[torch\]'"):
+    with pytest.raises(
+        ImportError, match=r"Adapter.attach needs .* pip install 'metamarl\[torch\]'"
+    ):
         AllAdapter().attach(None)
