@@ -171,18 +171,25 @@ class _Fomaml:
 
         self.movable = list(adapted.movable.values())
         self.adam = torch.optim.Adam(self.movable, rate)
+        self._seen: list[Sequence[Tensor]] = []
 
     def look(self, learner: WeightLearner, networks: Any, env: Any, seed: int) -> int:
-        """Add the gradient on new episodes; steps played."""
+        """Note the gradient on new episodes; steps played."""
+        import torch
+
         for parameter in self.movable:
             parameter.requires_grad_(True)
         loss, played = learner.loss(env, networks, seed)
-        loss.backward(inputs=self.movable)
+        found = torch.autograd.grad(loss, self.movable, allow_unused=True, materialize_grads=True)
+        self._seen.append(found)
         for parameter in self.movable:
             parameter.requires_grad_(False)
         return played
 
     def move(self, k: int) -> None:  # noqa: ARG002
-        """One step of Adam, for which the length of the gradient is nothing."""
+        """One step of Adam."""
+        for parameter, found in zip(self.movable, zip(*self._seen, strict=True), strict=True):
+            parameter.grad = sum(found) / len(found)
         self.adam.step()
         self.adam.zero_grad()
+        self._seen = []

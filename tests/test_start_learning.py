@@ -79,15 +79,26 @@ def test_reptile_on_quadratic_losses_is_an_average_of_the_adapted_weights():
     assert (start.rounds, start.steps) == (5, 15)
 
 
-def test_the_first_step_of_first_order_maml():
-    """Adam's first step is its rate times the sign of the gradient at the adapted weights."""
-    learner, tasks = Points(), family(1)
-    start = mm.learn_start(tasks, learner, "fomaml", rounds=1, steps=3, rate=0.01)
-    before = learner.networks(None, 0).head.weight.detach().numpy().ravel()
-    after = start.weights["head.weight"].numpy().ravel()
-    gradient = 0.9**3 * (before - tasks[0])
-    np.testing.assert_allclose(after, before - 0.01 * np.sign(gradient), atol=1e-6)
-    assert start.steps == 3 + 1
+def test_a_batch_is_averaged():
+    tasks, theta = family(2, spread=3.0), Points().networks(None, 0).head.weight.detach().numpy()
+    start = mm.learn_start(tasks, Points(), rounds=1, steps=3, rate=0.8, batch=2)
+    wanted = theta.ravel() + 0.8 * (1 - 0.9**3) * (np.mean(tasks, 0) - theta.ravel())
+    np.testing.assert_allclose(start.weights["head.weight"].numpy().ravel(), wanted, atol=1e-5)
+
+
+def test_first_order_maml_is_adam_on_the_gradient_at_the_adapted_weights():
+    """Kingma & Ba (2015), algorithm 1, with its defaults, in plain NumPy."""
+    learner, tasks = Points(), family(2, spread=3.0)
+    start = mm.learn_start(tasks, learner, "fomaml", rounds=4, steps=3, rate=0.01, batch=2)
+    theta = learner.networks(None, 0).head.weight.detach().double().numpy().ravel()
+    m, v = np.zeros(WIDTH), np.zeros(WIDTH)
+    for k in range(1, 5):
+        gradient = 0.9**3 * sum(theta - task for task in tasks)
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        theta = theta - 0.01 * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.999**k)) + 1e-8)
+    found = start.weights["head.weight"].numpy().ravel()
+    np.testing.assert_allclose(found, theta, atol=1e-5)
+    assert start.steps == 4 * 2 * (3 + 1)
 
 
 @pytest.mark.parametrize(("method", "rate"), [("reptile", 1.0), ("fomaml", 0.1)])
