@@ -30,7 +30,10 @@ if _TYPE_CHECKING:
     from metamarl.algorithms.evaluation import best_response, cce_gap, ce_gap, evaluate, nash_gap
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.gymnasium import to_gymnasium
+    from metamarl.algorithms.learning import NeuralSolution, learn
     from metamarl.algorithms.loading import load
+    from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
+    from metamarl.algorithms.neural_policy import NeuralPolicy
     from metamarl.algorithms.observation_policy import ObservationPolicy
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.playing import Player
@@ -55,6 +58,7 @@ if _TYPE_CHECKING:
         two_player_equilibria,
     )
     from metamarl.algorithms.v_learning import VLearning
+    from metamarl.algorithms.value_span import value_span
     from metamarl.bounds import Bound, convergence_bound
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
@@ -114,7 +118,10 @@ _HOMES = {
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
     "algorithms.gymnasium": ["to_gymnasium"],
+    "algorithms.learning": ["NeuralSolution", "learn"],
     "algorithms.loading": ["load"],
+    "algorithms.neural_mirror_descent": ["NeuralMirrorDescent"],
+    "algorithms.neural_policy": ["NeuralPolicy"],
     "algorithms.observation_policy": ["ObservationPolicy"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.playing": ["Player"],
@@ -139,6 +146,7 @@ _HOMES = {
         "two_player_equilibria",
     ],
     "algorithms.v_learning": ["VLearning"],
+    "algorithms.value_span": ["value_span"],
     "bounds": ["Bound", "convergence_bound"],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
@@ -207,6 +215,9 @@ __all__ = [
     "MetaLearner",
     "NaiveTransfer",
     "NaturalPolicyGradient",
+    "NeuralMirrorDescent",
+    "NeuralPolicy",
+    "NeuralSolution",
     "NoTransfer",
     "ObservationPolicy",
     "OptimisticMirrorDescent",
@@ -259,6 +270,7 @@ __all__ = [
     "from_rules",
     "games",
     "inspect",
+    "learn",
     "learn_start",
     "load",
     "load_start",
@@ -287,6 +299,7 @@ __all__ = [
     "to_pettingzoo",
     "transition_distance",
     "two_player_equilibria",
+    "value_span",
 ]
 
 
