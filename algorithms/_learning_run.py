@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,16 @@ class LearningRun:
         self._device = device
         count = min(checks, self.n_updates)
         self._checks = {round((k + 1) * self.n_updates / count) for k in range(count)}
+
+    def begin_from(self, init: Any) -> Any:
+        """Begin from weights by name, or from a learned start; what that adapts, else None."""
+        learner, adapted = self.learner, None
+        if isinstance(init, dict):
+            learner.load_weights(init)
+        elif init is not None:
+            adapted = init.attach(learner.networks)
+            learner.use(learner.networks)
+        return adapted
 
     @property
     def steps(self) -> int:

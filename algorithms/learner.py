@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from metamarl.algorithms.networks import ActorCritic, Networks, log_policy
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
@@ -105,8 +106,15 @@ class Learner:
         if options.magnet == "moving":
             self.magnets = Networks(layout.sizes, layout.n_actions, options.hidden, first)
             self.magnets.to(device).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.networks.parameters(), lr=1.0, eps=1e-6)
         self.play = SelfPlay(stepper, self.networks, discount, options.trace, self.rng, device)
+        self.use(self.networks)
+
+    def use(self, networks: Networks) -> None:
+        """Play with these networks from now on, and learn what of them requires gradients."""
+        self.networks = self.play.networks = networks
+        learning = [p for p in networks.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.Adam(learning, lr=1.0, eps=1e-6)
+        self._follow(1.0)
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Start from the `networks.state_dict()` of another learner, magnets included.
@@ -123,7 +131,8 @@ class Learner:
 
     def gather(self) -> list[Batch | None]:
         """A rollout: a batch for every group."""
-        return self.play.gather(self.options.rollout)
+        with parametrize.cached():  # weights that an adapter makes are made once
+            return self.play.gather(self.options.rollout)
 
     def update(self, batches: list[Batch | None], progress: float) -> dict[str, float]:
         """Go through the batches, after this part of the budget; means of what was met."""
@@ -149,14 +158,18 @@ class Learner:
                     found = (losses.policy, losses.value, losses.divergence, losses.entropy)
                     sums += [x.item() for x in found]
                     count += 1
-        if self.magnets is not None:
-            with torch.no_grad():
-                pairs = zip(self.magnets.parameters(), self.networks.parameters(), strict=True)
-                for behind, ahead in pairs:
-                    behind.lerp_(ahead, options.magnet_rate)
+        self._follow(options.magnet_rate)
         names = ("loss/policy", "loss/value", "policy/divergence", "policy/entropy")
         scalars = dict(zip(names, (sums / max(1, count)).tolist(), strict=True))
         return {**scalars, "schedule/temperature": temperature, "schedule/step_size": step_size}
+
+    @torch.no_grad()
+    def _follow(self, rate: float) -> None:
+        """Draw the magnets towards the networks' weights, also those that an adapter makes."""
+        if self.magnets is not None:
+            for name, behind in self.magnets.named_parameters():
+                path, _, own = name.rpartition(".")
+                behind.lerp_(getattr(self.networks.get_submodule(path), own), rate)
 
     def _descend(self, network: Any, losses: Losses) -> None:
         self.optimiser.zero_grad(set_to_none=True)

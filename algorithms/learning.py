@@ -95,7 +95,8 @@ def learn(
         steps: of the environment, all copies together, rounded down to whole updates (at least
             one).
         seed: of everything.
-        init: weights to start from: a `NeuralSolution`, a `NeuralPolicy` or a `state_dict`.
+        init: weights to start from: a `NeuralSolution`, a `NeuralPolicy` or a `state_dict`; or a
+            `LearnedStart`, of which only what adapts is learned.
         folder: for a checkpoint, from which the same call goes on.
         tensorboard: folder for TensorBoard's scalars.
         device: "cpu", "cuda", or "auto": CUDA where it is there.
@@ -117,15 +118,14 @@ def learn(
         if place is not None:
             check_kind(place, (str, os.PathLike), name, WHERE, "a path or None")
     found = find_device(device, WHERE)
-    env = _environment(env)
+    env = as_environment(env)
     from metamarl.algorithms._learning_run import LearningRun
 
     with ExitStack() as held:
-        held.enter_context(_one_thread(found))
+        held.enter_context(one_thread(found))
         run = LearningRun(env, options, steps, seed, found, checks)
         held.callback(run.learner.stepper.close)
-        if init is not None:
-            run.learner.load_weights(_weights(init))
+        adapted = run.begin_from(init if hasattr(init, "attach") else _weights(init))
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             run.resume(Path(folder))
@@ -141,6 +141,8 @@ def learn(
             interrupted = True
         policy = run.policy()
         joint = run.joint_policy()
+        if adapted is not None:
+            adapted.merge()
     gap = None if joint is None or env.game is None else nash_gap(env.game, joint)
     at, gaps, seconds = zip(*run.records, strict=True) if run.records else ((), (), ())
     return NeuralSolution(
@@ -175,7 +177,8 @@ def step_limit(env: EpisodicEnvironment) -> int:
     return env.max_steps if limit is None else min(env.max_steps, int(limit))
 
 
-def _environment(env: Any) -> EpisodicEnvironment:
+def as_environment(env: Any) -> EpisodicEnvironment:
+    """What `learn` takes, as an environment; TypeError, ValueError for what is none."""
     if isinstance(env, EpisodicEnvironment):
         if env.timed:
             must = "one that is not timed: let its observations hold the time"
@@ -190,7 +193,9 @@ def _environment(env: Any) -> EpisodicEnvironment:
     return EpisodicEnvironment(env)
 
 
-def _weights(init: Any) -> dict[str, Any]:
+def _weights(init: Any) -> dict[str, Any] | None:
+    if init is None:
+        return None
     policy = init.policy if isinstance(init, NeuralSolution) else init
     networks = getattr(policy, "networks", None)
     weights = init if networks is None else networks.state_dict()
@@ -201,7 +206,7 @@ def _weights(init: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _one_thread(device: str) -> Iterator[None]:
+def one_thread(device: str) -> Iterator[None]:
     """Sums of small networks in one order, and no slower."""
     torch = need_torch(WHERE)
     before = torch.get_num_threads()

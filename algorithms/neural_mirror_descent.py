@@ -26,6 +26,7 @@ deviation of its discounted sums of rewards, so that temperatures mean the same 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 
@@ -36,6 +37,9 @@ MAGNETS = ("uniform", "moving")
 @dataclass(frozen=True, kw_only=True)
 class NeuralMirrorDescent:
     """Options of neural policy mirror descent. Pairs fall geometrically, from first to last."""
+
+    name: ClassVar[str] = "neural-mirror-descent"
+    unit: ClassVar[str] = "steps"
 
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of actors and critics."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from metamarl.algorithms.adapters import Adapter, find_adapter
+from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.torch_extra import need_torch
 from metamarl.envs.checks import check_choice, check_integer, check_kind, check_real, complaint
 from metamarl.starts import LearnedStart
@@ -42,8 +43,11 @@ RATES = {"reptile": 1.0, "fomaml": 1e-3}
 class WeightLearner(Protocol):
     """What `learn_start` asks of a learner."""
 
-    def networks(self, env: Any, seed: int) -> Any:
-        """A `torch.nn.Module` with random weights, for all players of `env`."""
+    def networks(self, environments: Sequence[Any], seed: int) -> Any:
+        """A `torch.nn.Module` with random weights, for all players of every environment.
+
+        ValueError where the environments are not alike.
+        """
 
     def train(self, env: Any, networks: Any, steps: int, seed: int) -> int:
         """Play `env` for `steps`, and learn what requires gradients; the steps played."""
@@ -68,8 +72,11 @@ def learn_start(
     """Learn from related tasks what a new one should start from.
 
     Args:
-        environments: the tasks to learn from, alike in shape.
-        learner: who plays them.
+        environments: the tasks to learn from, alike in shape: `MarkovGame` or
+            `EpisodicEnvironment` objects, or functions that make PettingZoo environments.
+        learner: `NeuralMirrorDescent` options, which the start keeps for new tasks; or another
+            object with the methods of `WeightLearner`. The schedules of the options are run through
+            anew in every round: what is learned from a good start should not begin by melting it.
         method: "reptile" or "fomaml".
         adapter: what adapts to a task: a name in `ADAPTERS`, or an `Adapter`.
         rounds: how often what is shared is moved.
@@ -108,7 +115,12 @@ def learn_start(
     check_kind(start, (LearnedStart, type(None)), "start", WHERE, "a LearnedStart or None")
     seed = check_integer(seed, "seed", WHERE, 0)
     check_progress(progress, WHERE)
-    networks = learner.networks(environments[0], seed)
+    options = None
+    if isinstance(learner, NeuralMirrorDescent):
+        from metamarl.algorithms.weight_learning import SelfPlayWeights
+
+        options, learner = learner, SelfPlayWeights(learner)
+    networks = learner.networks(environments, seed)
     if start is not None:
         start.attach(networks).merge()
     adapted = found.attach(networks, seed)
@@ -132,8 +144,9 @@ def learn_start(
     except KeyboardInterrupt:
         pass
     return LearnedStart(
-        weights=shared, adapter=found, method=method, rounds=done, steps=played, seed=seed
-    )
+        weights=shared, adapter=found, method=method, rounds=done, steps=played, seed=seed,
+        options=options,
+    )  # fmt: skip
 
 
 def _in_turn(n: int, seed: int) -> Iterator[int]:

@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from metamarl.algorithms.adapters import ADAPTERS, Adapter
+from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.torch_extra import need_torch
 from metamarl.envs.checks import check_kind, complaint, said
 from metamarl.envs.files import write_atomically
@@ -49,6 +50,8 @@ class LearnedStart(MetaLearner):
     """Steps that were played for it, over all tasks, those of the start before it included."""
     seed: int
     """It was learned with, and personal parts are drawn with."""
+    options: NeuralMirrorDescent | None = None
+    """How the networks learned, and should go on in a new task."""
 
     @property
     def label(self) -> str:
@@ -59,7 +62,8 @@ class LearnedStart(MetaLearner):
         """The options without the weights."""
         adapter = {"name": self.adapter.name, **asdict(self.adapter)}
         plain = {name: getattr(self, name) for name in ("method", "rounds", "steps", "seed")}
-        return {"name": self.name, "adapter": adapter, **plain}
+        options = None if self.options is None else asdict(self.options)
+        return {"name": self.name, "adapter": adapter, "options": options, **plain}
 
     def start(self, game: Any, past: Sequence[Any]) -> Any:  # noqa: ARG002
         """Itself: the solver attaches it to its networks."""
@@ -108,10 +112,11 @@ def load_start(path: str | os.PathLike[str]) -> LearnedStart:
             content = torch.load(file, weights_only=True)
             if content["format"] != FORMAT:
                 raise ValueError(content["format"])
-            options = dict(content["adapter"])
+            adapter, options = dict(content["adapter"]), content["options"]
             return LearnedStart(
                 weights={str(name): torch.as_tensor(v) for name, v in content["weights"].items()},
-                adapter=ADAPTERS[options.pop("name")](**options),
+                adapter=ADAPTERS[adapter.pop("name")](**adapter),
+                options=None if options is None else NeuralMirrorDescent(**options),
                 method=str(content["method"]),
                 **{name: int(content[name]) for name in ("rounds", "steps", "seed")},
             )
