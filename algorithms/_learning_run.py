@@ -1,8 +1,9 @@
 """One run of neural self-play: what `learn` advances, grades and keeps."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class LearningRun:
         seed: int,
         device: str,
         checks: int,
+        init: Mapping[str, Any] | None,
     ) -> None:
         self.env, self.options = env, options
         self.per_update = options.copies * options.rollout
@@ -41,7 +43,11 @@ class LearningRun:
         self.relative_gap: float | None = None
         self._span = span_of(env)
         self._folder: Path | None = None
-        self._about = run_name(env.name, options, steps, seed, checks, device)
+        self._about = run_name(
+            env, options, init, steps=steps, seed=seed, checks=checks, device=device
+        )
+        if init is not None:
+            self.learner.load_weights(init)
         self._device = device
         count = min(checks, self.n_updates)
         self._checks = {round((k + 1) * self.n_updates / count) for k in range(count)}

@@ -122,10 +122,9 @@ def learn(
 
     with ExitStack() as held:
         held.enter_context(_one_thread(found))
-        run = LearningRun(env, options, steps, seed, found, checks)
+        weights = None if init is None else _weights(init)
+        run = LearningRun(env, options, steps, seed, found, checks, weights)
         held.callback(run.learner.stepper.close)
-        if init is not None:
-            run.learner.load_weights(_weights(init))
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             run.resume(Path(folder))
