@@ -1,7 +1,7 @@
 """One run of neural self-play: what `learn` advances, grades and keeps."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class LearningRun:
         seed: int,
         device: str,
         checks: int,
+        init: Any,
     ) -> None:
         self.env, self.options = env, options
         self.per_update = options.copies * options.rollout
@@ -42,20 +43,21 @@ class LearningRun:
         self.relative_gap: float | None = None
         self._span = span_of(env)
         self._folder: Path | None = None
-        self._about = run_name(env.name, options, steps, seed, checks, device)
+        learned = init is not None and not isinstance(init, Mapping)  # a learned start
+        self._about = run_name(
+            env, options, init.weights if learned else init, steps=steps, seed=seed, checks=checks,
+            device=device, adapter=repr(init.adapter) if learned else None,
+        )  # fmt: skip
+        self.adapted = None
+        """What adapts; None where everything does."""
+        if learned:
+            self.adapted = init.attach(self.learner.networks)
+            self.learner.use(self.learner.networks)
+        elif init is not None:
+            self.learner.load_weights(init)
         self._device = device
         count = min(checks, self.n_updates)
         self._checks = {round((k + 1) * self.n_updates / count) for k in range(count)}
-
-    def begin_from(self, init: Any) -> Any:
-        """Begin from weights by name, or from a learned start; what that adapts, else None."""
-        learner, adapted = self.learner, None
-        if isinstance(init, dict):
-            learner.load_weights(init)
-        elif init is not None:
-            adapted = init.attach(learner.networks)
-            learner.use(learner.networks)
-        return adapted
 
     @property
     def steps(self) -> int:

@@ -1,14 +1,18 @@
 """Checkpoints of a learner: written whole or not at all, and read without running any code."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
+from metamarl.algorithms.solution import describe
 from metamarl.envs.checks import complaint, said
+from metamarl.envs.episodes import EpisodicEnvironment
 from metamarl.envs.files import write_atomically
 
 FORMAT = 1
@@ -16,11 +20,28 @@ NAME = "checkpoint.pt"
 
 
 def run_name(
-    env: str, options: NeuralMirrorDescent, steps: int, seed: int, checks: int, device: str
-) -> str:
+    env: EpisodicEnvironment, options: NeuralMirrorDescent, init: Mapping[str, Any] | None,
+    **rest: Any,
+) -> str:  # fmt: skip
     """What tells runs apart, as text: a checkpoint goes on only the run that it is of."""
-    about = {"env": env, "steps": steps, "seed": seed, "checks": checks, "device": device}
-    return json.dumps({**about, "options": asdict(options)}, sort_keys=True)
+    about = {
+        "environment": [
+            env.name, [str(agent) for agent in env.agents], env.n_actions, env.discount,
+            env.max_steps, describe(env.game) if env.is_own and env.game is not None else None,
+        ],
+        "options": asdict(options),
+        "init": None if init is None else _digest(init),
+        **rest,
+    }  # fmt: skip
+    return json.dumps(about, sort_keys=True)
+
+
+def _digest(weights: Mapping[str, Any]) -> str:
+    found = sha256()
+    for name in sorted(weights):
+        found.update(name.encode())
+        found.update(torch.as_tensor(weights[name]).detach().cpu().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def save_checkpoint(folder: Path, about: str, state: dict[str, Any]) -> None:

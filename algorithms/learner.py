@@ -6,6 +6,7 @@ for meta-learning.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +117,7 @@ class Learner:
         self.optimiser = torch.optim.Adam(learning, lr=1.0, eps=1e-6)
         self._follow(1.0)
 
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Start from the `networks.state_dict()` of another learner, magnets included.
 
         Raises ValueError where they do not fit.

@@ -123,9 +123,9 @@ def learn(
 
     with ExitStack() as held:
         held.enter_context(one_thread(found))
-        run = LearningRun(env, options, steps, seed, found, checks)
+        start = init if init is None or hasattr(init, "attach") else _weights(init)
+        run = LearningRun(env, options, steps, seed, found, checks, start)
         held.callback(run.learner.stepper.close)
-        adapted = run.begin_from(init if hasattr(init, "attach") else _weights(init))
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             run.resume(Path(folder))
@@ -141,8 +141,8 @@ def learn(
             interrupted = True
         policy = run.policy()
         joint = run.joint_policy()
-        if adapted is not None:
-            adapted.merge()
+        if run.adapted is not None:
+            run.adapted.merge()
     gap = None if joint is None or env.game is None else nash_gap(env.game, joint)
     at, gaps, seconds = zip(*run.records, strict=True) if run.records else ((), (), ())
     return NeuralSolution(
@@ -193,9 +193,7 @@ def as_environment(env: Any) -> EpisodicEnvironment:
     return EpisodicEnvironment(env)
 
 
-def _weights(init: Any) -> dict[str, Any] | None:
-    if init is None:
-        return None
+def _weights(init: Any) -> dict[str, Any]:
     policy = init.policy if isinstance(init, NeuralSolution) else init
     networks = getattr(policy, "networks", None)
     weights = init if networks is None else networks.state_dict()

@@ -65,8 +65,7 @@ def measure(
     seed: int,
 ) -> tuple[list[float], float, int]:  # fmt: skip
     """Gaps from before the first step on, in parts of the uniform policy's; value; what adapts."""
-    run = LearningRun(as_environment(game), how, steps, seed, "cpu", CHECKS)
-    adapted = run.begin_from(start)
+    run = LearningRun(as_environment(game), how, steps, seed, "cpu", CHECKS, start)
     whole = mm.nash_gap(game, mm.JointPolicy.uniform(game))
     gaps = [mm.nash_gap(game, run.joint_policy())]
     with one_thread("cpu"):
@@ -75,7 +74,7 @@ def measure(
     gaps += [gap for _, gap, _ in run.records]
     count = sum(p.numel() for p in run.learner.networks.parameters())
     value = float(mm.evaluate(game, run.joint_policy())[0])
-    return [gap / whole for gap in gaps], value, adapted.n_adapted if adapted else count
+    return [gap / whole for gap in gaps], value, run.adapted.n_adapted if run.adapted else count
 
 
 def along(gaps: list[float]) -> float:

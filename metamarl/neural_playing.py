@@ -57,9 +57,9 @@ class NeuralArm:
         drawn = int(np.random.SeedSequence([self.seed, task]).generate_state(1)[0])
         env, status = as_environment(game), Status.MAX_ITERATIONS
         with one_thread("cpu"):
-            run = LearningRun(env, self.options, limit or STEPS, drawn, "cpu", CHECKS)
+            steps = limit or STEPS
+            run = LearningRun(env, self.options, steps, drawn, "cpu", CHECKS, self.start)
             try:
-                run.begin_from(self.start)
                 for _ in run.advance():
                     if run.records and run.records[-1][1] <= tol:
                         status = Status.CONVERGED

@@ -96,8 +96,7 @@ def test_what_does_not_adapt_stays_as_it_was(start):
 def test_moving_magnets_begin_at_the_start_and_follow_what_adapts(start, adapter):
     options = replace(QUICK, magnet="moving", magnet_rate=1.0)
     env = as_environment(family()[3])
-    run = LearningRun(env, options, 256, 0, "cpu", 1)
-    run.begin_from(with_adapter(start, adapter))
+    run = LearningRun(env, options, 256, 0, "cpu", 1, with_adapter(start, adapter))
     magnets = run.learner.magnets.state_dict()
     assert all(torch.equal(magnets[name], start.weights[name]) for name in magnets)
     for _ in run.advance():
@@ -119,6 +118,32 @@ def test_rollouts_compute_adapted_weights_once():
     learner.gather()
     assert len(calls) == 1
     assert adapted.n_adapted < 40
+
+
+@pytest.mark.parametrize("adapter", ["all", "colora"])
+def test_an_interrupted_run_from_a_start_goes_on_from_its_checkpoint(
+    adapter, tmp_path, monkeypatch
+):
+    start = mm.learn_start(family(2), TINY, adapter=adapter, rounds=1, steps=64)
+    game, options = family()[3], {"steps": 256, "init": start, "checks": 4}
+    whole = mm.learn(game, TINY, **options)
+    count, update = [], Learner.update
+
+    def stop(self, *args):
+        count.append(1)
+        if len(count) == 6:
+            raise KeyboardInterrupt
+        return update(self, *args)
+
+    monkeypatch.setattr(Learner, "update", stop)
+    assert mm.learn(game, TINY, **options, folder=tmp_path).interrupted
+    monkeypatch.undo()
+    again = mm.learn(game, TINY, **options, folder=tmp_path)
+    assert same(again.policy.networks.state_dict(), whole.policy.networks.state_dict())
+    others = [None, with_adapter(start, "head")] if adapter == "all" else [None]
+    for other in others:
+        with pytest.raises(ValueError, match="'folder'"):
+            mm.learn(game, TINY, **{**options, "init": other}, folder=tmp_path)
 
 
 # --- comparing
