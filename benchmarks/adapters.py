@@ -2,14 +2,14 @@
 
 Two families of 20 related games (8 states, 5 steps, seen as one-hot rows): zero-sum, 4 x 5 actions,
 and cooperative, 4 x 4 actions. A base is learned on 8 of them by Reptile, all weights adapting;
-each adapter then learns its own start from it, on the same 8, and its step size is the one of three
-that does best on two of them. The other 12 games, which nothing has seen, are learned in by neural
-self-play from each start, and from random weights that adapt as a whole, with the same number of
-steps. The gap is exact, as a part of that of the uniform policy: before anything adapts, at the
-end, and its mean over the time between, over the 12 games (and the seeds), with 95 % intervals, and
-as a difference from "all", game by game.
+each adapter then learns its own start from it, on the same 8, by Reptile or first-order MAML, and
+its step size is the one of four that does best on two of them. The other 12 games, which nothing
+has seen, are learned in by neural self-play from each start, and from random weights that adapt as
+a whole, with the same number of steps. The gap is exact, as a part of that of the uniform policy:
+before anything adapts, at the end, and its mean over the time between, over the 12 games (and the
+seeds), with 95 % intervals, and as a difference from "all", game by game.
 
-    python benchmarks/adapters.py [--family zero-sum] [--seeds 1] [--out runs/adapters]
+    python benchmarks/adapters.py [--family zero-sum] [--method fomaml] [--out runs/adapters]
 """
 
 import argparse
@@ -23,7 +23,15 @@ import numpy as np
 import metamarl as mm
 from metamarl.algorithms._learning_run import LearningRun
 from metamarl.algorithms.learning import as_environment, one_thread
-from metamarl.figures import PALETTE, add_legend, check_figure_path, new_figure, write_figure
+from metamarl.figures import (
+    GREY,
+    PALETTE,
+    WORDS,
+    add_legend,
+    check_figure_path,
+    new_figure,
+    write_figure,
+)
 from metamarl.files import write_csv
 from metamarl.statistics import mean_interval
 
@@ -41,7 +49,7 @@ ADAPT = {
     "zero-sum": {"step_size": (0.2, 0.1), "temperature": (0.1, 0.1)},
     "cooperative": {"step_size": (0.5, 0.3), "temperature": (0.05, 0.02)},
 }
-RATES = (3e-3, 1e-2, 3e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # of Adam; from random weights three times as large
 ADAPTERS = [
     mm.AllAdapter(),
     mm.HeadAdapter(),
@@ -53,6 +61,7 @@ ADAPTERS = [
 ]
 CHECKS = 10
 ROUNDS, OWN_ROUNDS, ROUND_STEPS = 60, 16, 4096
+OWN_RATE = {"reptile": 0.5, "fomaml": 1e-3}
 
 
 def options(family: str, rate: float, *, scratch: bool = False) -> mm.NeuralMirrorDescent:
@@ -82,11 +91,11 @@ def along(gaps: list[float]) -> float:
     return float(np.mean([(a + b) / 2 for a, b in pairwise(gaps)]))
 
 
-def study(family: str, seed: int, steps: int) -> list[dict]:
+def study(family: str, method: str, seed: int, steps: int) -> list[dict]:
     spread, knobs = FAMILIES[family]
     games = mm.tasks("random", TRAIN + TEST, spread, seed, **knobs)
     known, new = games[:TRAIN], games[TRAIN:]
-    middle = options(family, RATES[1])
+    middle = options(family, 1e-2)
     first = replace(middle, **SCRATCH[family])
     base = mm.learn_start(known, first, rounds=ROUNDS // 2, steps=2 * ROUND_STEPS, seed=seed)
     base = mm.learn_start(
@@ -97,11 +106,13 @@ def study(family: str, seed: int, steps: int) -> list[dict]:
         label, start, began = "scratch", None, time.perf_counter()
         if adapter is not None:
             start = mm.learn_start(
-                known, middle, adapter=adapter, rounds=OWN_ROUNDS, steps=ROUND_STEPS, rate=0.5,
-                start=base, seed=seed + 1,
+                known, middle, method, adapter, rounds=OWN_ROUNDS, steps=ROUND_STEPS,
+                rate=OWN_RATE[method], start=base, seed=seed + 1,
             )  # fmt: skip
-            label = start.label.removeprefix("reptile, ")
-        hows = [options(family, rate, scratch=adapter is None) for rate in RATES]
+            label = start.label.removeprefix(f"{method}, ")
+        hows = [options(family, rate) for rate in RATES]
+        if adapter is None:
+            hows = [options(family, 3 * rate, scratch=True) for rate in RATES]
         tried = [
             np.mean([along(measure(game, start, how, steps, seed)[0]) for game in known[:2]])
             for how in hows
@@ -133,42 +144,57 @@ def report(rows: list[dict]) -> None:
             f"{mean_interval([r[name] for r in own]):.3f}"
             for name in ("before", "along", "end", "value")
         )
-        less = mean_interval([r["end"] - alls[r["seed"], r["task"]] for r in own])
+        less = f"{mean_interval([r['end'] - alls[r['seed'], r['task']] for r in own]):+.3f}"
         print(f"{label:36} {own[0]['adapted']:7,} {own[0]['rate']:5g}  {before:20} {mean:20} "
-              f"{end:20} {less:<+24.3f} {value}", flush=True)  # fmt: skip
+              f"{end:20} {less:24} {value}", flush=True)  # fmt: skip
 
 
 def draw(rows: list[dict], steps: int, path: Path) -> None:
+    """Left, end gaps less those of "all", game by game; right, the mean gap along the way."""
     figure, left, right = new_figure()
     lines = []
     kinds = list(dict.fromkeys(r["start"].split("(")[0] for r in rows))
+    alls = {(r["seed"], r["task"]): r["end"] for r in rows if r["start"] == "all"}
     at = np.linspace(0, steps, CHECKS + 1)
-    for label in dict.fromkeys(r["start"] for r in rows):
+    for k, label in enumerate(dict.fromkeys(r["start"] for r in rows)):
         own = [r for r in rows if r["start"] == label]
-        kind = label.split("(")[0]
-        colour = "black" if label == "scratch" else PALETTE[kinds.index(kind) % len(PALETTE) - 1]
-        end = mean_interval([r["end"] for r in own])
-        left.errorbar(
-            own[0]["adapted"], end.mean, [[end.mean - end.low], [end.high - end.mean]],
-            color=colour, marker="os^Dv"[kinds.index(kind) % 5], capsize=3,
-        )  # fmt: skip
-        left.annotate(label, (own[0]["adapted"], end.mean), (5, 4), fontsize=8, color=colour,
-                      textcoords="offset points")  # fmt: skip
-        if "(" not in label or label == "colora(rank=1)":
+        kind, count = label.split("(")[0], own[0]["adapted"]
+        colour = "black" if label == "scratch" else PALETTE[kinds.index(kind) - 1]
+        if label not in ("scratch", "all"):
+            less = mean_interval([r["end"] - alls[r["seed"], r["task"]] for r in own])
+            left.errorbar(
+                count, less.mean, [[less.mean - less.low], [less.high - less.mean]], color=colour,
+                marker="o", capsize=3,
+            )  # fmt: skip
+            left.annotate(
+                label.replace("density=", "").replace("rank=", "").replace("shared_0", "no shared"),
+                (count, less.high if k % 2 else less.low), (0, 4 if k % 2 else -4), fontsize=9,
+                color=colour, textcoords="offset points", ha="center",
+                va="bottom" if k % 2 else "top",
+            )  # fmt: skip
+        if "(" not in label or label == "colora(rank=4)":
             curve = np.mean([[r[f"gap {j}"] for j in range(CHECKS + 1)] for r in own], 0)
             lines += right.plot(at, curve, color=colour, label=label)
+    left.axhline(0, color=GREY, linewidth=1.2)
     left.set_xscale("log")
-    left.set_xlabel("numbers that adapt to a game")
-    left.set_ylabel(f"gap after {steps:,} steps, parts of uniform's")
-    right.set_xlabel("steps of the environment")
-    right.set_ylabel("gap, parts of uniform's")
-    add_legend(figure, lines, f"{rows[0]['family']}: {TEST} games that no start has seen")
+    left.set_xlabel(f"numbers that adapt to a game, of {own_weights(rows):,}", **WORDS)
+    left.set_ylabel('gap at the end, less that of "all"', **WORDS)
+    right.set_ylim(0, 1.05)
+    right.set_xlabel("steps of the environment", **WORDS)
+    right.set_ylabel("gap, in parts of the uniform policy's", **WORDS)
+    games = len({(r["seed"], r["task"]) for r in rows})
+    add_legend(figure, lines, f"{rows[0]['family']} games, {games} that no start has seen")
     write_figure(figure, check_figure_path(path, "draw"))
+
+
+def own_weights(rows: list[dict]) -> int:
+    return next(r["adapted"] for r in rows if r["start"] == "scratch")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--family", choices=FAMILIES, default=None)
+    parser.add_argument("--method", choices=OWN_RATE, default="reptile")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=10_240)
     parser.add_argument("--out", type=Path, default=Path("runs/adapters"))
@@ -177,11 +203,12 @@ def main() -> None:
     for family in [chosen.family] if chosen.family else FAMILIES:
         rows: list[dict] = []
         for seed in range(chosen.seeds):
-            print(f"{family}, seed {seed}", flush=True)
-            rows += study(family, seed, chosen.steps)
+            print(f"{family}, {chosen.method}, seed {seed}", flush=True)
+            rows += study(family, chosen.method, seed, chosen.steps)
         report(rows)
-        write_csv(chosen.out / f"{family}.csv", rows)
-        draw(rows, chosen.steps, chosen.out / f"adapters_{family.replace('-', '_')}.png")
+        name = f"{family}_{chosen.method}".replace("-", "_")
+        write_csv(chosen.out / f"{name}.csv", rows)
+        draw(rows, chosen.steps, chosen.out / f"adapters_{name}.png")
 
 
 if __name__ == "__main__":
