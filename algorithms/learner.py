@@ -106,7 +106,7 @@ class Learner:
         if options.magnet == "moving":
             self.magnets = Networks(layout.sizes, layout.n_actions, options.hidden, first)
             self.magnets.to(device).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.networks.parameters(), lr=1.0, eps=1e-6)
+        self.optimiser = torch.optim.Adam(self.networks.parameters(), lr=1.0, eps=1e-6, fused=True)
         self.play = SelfPlay(stepper, self.networks, discount, options.trace, self.rng, device)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
