@@ -114,7 +114,7 @@ class Learner:
         """Play with these networks from now on, and learn what of them requires gradients."""
         self.networks = self.play.networks = networks
         learning = [p for p in networks.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(learning, lr=1.0, eps=1e-6)
+        self.optimiser = torch.optim.Adam(learning, lr=1.0, eps=1e-6, fused=True)
         self._follow(1.0)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:

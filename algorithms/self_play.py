@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from metamarl.algorithms.networks import ActorCritic, Networks
 from metamarl.algorithms.stepping import AbstractStepper, Integers
@@ -25,23 +26,23 @@ Act = Callable[[Integers, NDArray[np.bool_]], None]
 class Batch:
     """Choices of one group's players (B of them, A actions, inputs of any width)."""
 
-    inputs: torch.Tensor
+    inputs: Tensor
     """`(B, d)` numbers, or `(B, k)` places of ones."""
-    masks: torch.Tensor
+    masks: Tensor
     """`(B, A)` what was legal."""
-    actions: torch.Tensor
+    actions: Tensor
     """`(B,)` what was played."""
-    log_policy: torch.Tensor
+    log_policy: Tensor
     """`(B, A)` by which log-probabilities."""
-    values: torch.Tensor
+    values: Tensor
     """`(B, A)` what the critic expected of the actions, in units of the player's scale."""
-    returns: torch.Tensor
+    returns: Tensor
     """`(B,)` λ-returns, in the same units."""
 
     def __len__(self) -> int:
         return len(self.actions)
 
-    def part(self, which: torch.Tensor) -> "Batch":
+    def part(self, which: Tensor) -> "Batch":
         """Some of the choices."""
         return Batch(**{name: column[which] for name, column in vars(self).items()})
 
@@ -150,11 +151,12 @@ class SelfPlay:
             moves[t] = stepper.moves
             actions = np.zeros(shape[1:], np.int64)
             for g, copies, players in self._movers():
-                inputs, masks, log_policy, q = self._look(g, copies, players)
-                policy = log_policy.exp().double().cpu().numpy()
-                actions[copies, players] = chosen = _draw(policy, masks, self.rng)
-                values[t, copies, players] = (policy * q.cpu().numpy()).sum(1)
-                notes[g].append((inputs, masks, chosen, log_policy, q, copies, players, t))
+                x, legal, masks = self._look(copies, players)
+                log_policy = self._network(g).log_policy(x, legal)
+                chosen = _draw(log_policy.exp().double().cpu().numpy(), masks, self.rng)
+                actions[copies, players] = chosen
+                place = np.stack([np.full_like(copies, t), copies, players])
+                notes[g].append((x, legal, torch.from_numpy(chosen), log_policy, place))
             outcome = stepper.step(actions)
             rewards[t], ended[t] = outcome.rewards, outcome.ended
             self._earned += outcome.rewards
@@ -166,13 +168,23 @@ class SelfPlay:
         self._sums = self.scale.update(rewards, ended, self._sums)
         after = np.zeros(shape[1:])
         for g, copies, players in self._movers():
-            _, _, log_policy, q = self._look(g, copies, players)
-            after[copies, players] = (log_policy.exp() * q).sum(1).cpu().numpy()
+            x, legal, _ = self._look(copies, players)
+            after[copies, players] = self._values(g, x, self._network(g).log_policy(x, legal))[1]
+        joined: list[tuple[Any, ...] | None] = []
+        for g, found in enumerate(notes):
+            if not found:
+                joined.append(None)
+                continue
+            *columns, places = zip(*found, strict=True)
+            x, legal, chosen, log_policy = (torch.cat(column) for column in columns)
+            t, copies, players = np.concatenate(places, axis=1)
+            q, values[t, copies, players] = self._values(g, x, log_policy)
+            joined.append((x, legal, chosen, log_policy, q, t, copies, players))
         gain, sure = advantages(
             rewards / self.scale.now(), values, moves, ended, beyond, after, stepper.moves,
             self.discount, self.trace,
         )  # fmt: skip
-        return [self._join(found, values + gain, sure) for found in notes]
+        return [None if one is None else self._batch(one, values + gain, sure) for one in joined]
 
     def _movers(self) -> list[tuple[int, Integers, Integers]]:
         """For every group with movers, their copies and who they are."""
@@ -183,12 +195,17 @@ class SelfPlay:
                 found.append((g, copies, players))
         return found
 
-    def _look(self, g: int, copies: Integers, players: Integers) -> tuple[Any, ...]:
+    def _look(
+        self, copies: Integers, players: Integers
+    ) -> tuple[Tensor, Tensor, NDArray[np.bool_]]:
         inputs, masks = self.stepper.see(copies, players)
         x = torch.from_numpy(inputs).to(self.device)
-        legal = torch.from_numpy(masks).to(self.device)
-        network = self._network(g)
-        return x, masks, network.log_policy(x, legal), network.critic(x)
+        return x, torch.from_numpy(masks).to(self.device), masks
+
+    def _values(self, g: int, x: Tensor, log_policy: Tensor) -> tuple[Tensor, Array]:
+        """What the critic expects of the actions `(K, A)`, and of the policy `(K,)`."""
+        q = self._network(g).critic(x)
+        return q, (log_policy.exp() * q).sum(1).double().cpu().numpy()
 
     def _look_beyond(self, cut: NDArray[np.bool_], into: Array) -> None:
         """Values of what was cut off: by the critic, under the policy without its mask."""
@@ -205,21 +222,18 @@ class SelfPlay:
         assert isinstance(network, ActorCritic)
         return network
 
-    def _join(self, notes: list[tuple[Any, ...]], returns: Array, sure: Array) -> Batch | None:
-        if not notes:
-            return None
-        worth = np.concatenate([returns[t, copies, players] for *_, copies, players, t in notes])
-        kept = np.concatenate([sure[t, copies, players] for *_, copies, players, t in notes])
-        inputs, masks, actions, log_policy, q, *_ = zip(*notes, strict=True)
+    def _batch(self, columns: tuple[Any, ...], returns: Array, sure: Array) -> Batch:
+        inputs, masks, actions, log_policy, q, *place = columns
+        worth = torch.from_numpy(returns[tuple(place)].astype(np.float32))
         batch = Batch(
-            inputs=torch.cat(inputs),
-            masks=torch.from_numpy(np.concatenate(masks)).to(self.device),
-            actions=torch.from_numpy(np.concatenate(actions)).to(self.device),
-            log_policy=torch.cat(log_policy),
-            values=torch.cat(q),
-            returns=torch.from_numpy(worth.astype(np.float32)).to(self.device),
+            inputs=inputs,
+            masks=masks,
+            actions=actions.to(self.device),
+            log_policy=log_policy,
+            values=q,
+            returns=worth.to(self.device),
         )
-        return batch.part(torch.from_numpy(np.flatnonzero(kept)).to(self.device))
+        return batch.part(torch.from_numpy(np.flatnonzero(sure[tuple(place)])).to(self.device))
 
 
 def _draw(policy: Array, masks: NDArray[np.bool_], rng: np.random.Generator) -> Integers:

@@ -25,17 +25,25 @@ from metamarl.envs.environment import Environment
 from metamarl.statistics import mean_interval
 
 EXACT = mm.NeuralMirrorDescent(
-    share=False, learning_rate=(3e-3, 1e-4), step_size=(1.0, 0.1), temperature=(0.2, 0.03)
-)
+    share=False, copies=256, rollout=8, epochs=1, learning_rate=(3e-3, 1e-4),
+    step_size=(1.0, 0.2), temperature=(0.3, 0.04), trace=0.7,
+)  # fmt: skip
 GAMES = {  # game, options and steps
-    "rps": (mm.make("rps"), EXACT, 400_000),
-    "rps, weights 2, 1, 1": (mm.make("rps", weights=(2, 1, 1)), EXACT, 400_000),
-    "soccer": (mm.make("soccer"), EXACT, 6_000_000),
+    "rps": (mm.make("rps"), EXACT, 1_000_000),
+    "rps, weights 2, 1, 1": (mm.make("rps", weights=(2, 1, 1)), EXACT, 1_000_000),
+    "soccer": (mm.make("soccer"), EXACT, 4_000_000),
     "pursuit": (mm.make("pursuit"), EXACT, 8_000_000),
 }
-PARTICLES = mm.NeuralMirrorDescent(copies=16, rollout=50, minibatch=800, temperature=(0.1, 0.01))
+PARTICLES = mm.NeuralMirrorDescent(copies=32, rollout=25, minibatch=800, temperature=(0.1, 0.01))
 BOARD = mm.NeuralMirrorDescent(
-    hidden=(128, 128), copies=32, rollout=64, minibatch=512, temperature=(0.1, 0.01)
+    hidden=(128, 128),
+    copies=64,
+    rollout=32,
+    epochs=4,
+    trace=0.95,
+    learning_rate=(1e-3, 1e-4),
+    step_size=(1.0, 0.5),
+    temperature=(0.1, 0.02),
 )
 
 
