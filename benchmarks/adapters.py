@@ -91,7 +91,10 @@ def along(gaps: list[float]) -> float:
     return float(np.mean([(a + b) / 2 for a, b in pairwise(gaps)]))
 
 
-def study(family: str, method: str, seed: int, steps: int) -> list[dict]:
+def study(
+    family: str, method: str, seed: int, steps: int
+) -> tuple[list[dict], dict[str, mm.LearnedStart]]:
+    """Rows of all starts and games, and the starts by name, with the step sizes chosen for them."""
     spread, knobs = FAMILIES[family]
     games = mm.tasks("random", TRAIN + TEST, spread, seed, **knobs)
     known, new = games[:TRAIN], games[TRAIN:]
@@ -102,6 +105,7 @@ def study(family: str, method: str, seed: int, steps: int) -> list[dict]:
         known, middle, rounds=ROUNDS, steps=ROUND_STEPS, rate=0.5, start=base, seed=seed
     )
     rows: list[dict] = []
+    starts: dict[str, mm.LearnedStart] = {}
     for adapter in [None, *ADAPTERS]:
         label, start, began = "scratch", None, time.perf_counter()
         if adapter is not None:
@@ -118,6 +122,8 @@ def study(family: str, method: str, seed: int, steps: int) -> list[dict]:
             for how in hows
         ]
         how = hows[int(np.argmin(tried))]
+        if start is not None:
+            starts[label] = replace(start, options=how)
         for k, game in enumerate(new):
             gaps, value, count = measure(game, start, how, steps, seed + k)
             rows.append(
@@ -131,7 +137,20 @@ def study(family: str, method: str, seed: int, steps: int) -> list[dict]:
         print(
             f"  {label}: {ends:.3f} after {played:,} steps elsewhere, {seconds:.0f} s", flush=True
         )
-    return rows
+    return rows, starts
+
+
+def compared(
+    family: str, rows: list[dict], starts: dict[str, mm.LearnedStart], seed: int, steps: int
+) -> mm.Comparison:
+    """Steps to a third of the uniform policy's mean gap, with the table and figure of `compare`."""
+    spread, knobs = FAMILIES[family]
+    new = mm.tasks("random", TRAIN + TEST, spread, seed, **knobs)[TRAIN:]
+    uniform = [mm.nash_gap(game, mm.JointPolicy.uniform(game)) for game in new]
+    rate = next(r["rate"] for r in rows if r["start"] == "scratch")
+    some = [starts[label] for label in ("all", "head", "sparse(density=0.1)", "colora(rank=4)")]
+    scratch = options(family, rate, scratch=True)
+    return mm.compare({seed: new}, some, scratch, tol=sum(uniform) / 3 / TEST, max_iterations=steps)
 
 
 def report(rows: list[dict]) -> None:
@@ -204,8 +223,12 @@ def main() -> None:
         rows: list[dict] = []
         for seed in range(chosen.seeds):
             print(f"{family}, {chosen.method}, seed {seed}", flush=True)
-            rows += study(family, chosen.method, seed, chosen.steps)
+            found, starts = study(family, chosen.method, seed, chosen.steps)
+            rows += found
         report(rows)
+        comparison = compared(family, found, starts, seed, chosen.steps)
+        print(comparison.table())
+        comparison.save(chosen.out / f"compare_{family}_{chosen.method}")
         name = f"{family}_{chosen.method}".replace("-", "_")
         write_csv(chosen.out / f"{name}.csv", rows)
         draw(rows, chosen.steps, chosen.out / f"adapters_{name}.png")

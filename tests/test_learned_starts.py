@@ -151,7 +151,7 @@ def test_an_interrupted_run_from_a_start_goes_on_from_its_checkpoint(
 
 def test_compare_counts_steps_from_random_weights_and_from_a_start(start, tmp_path):
     tasks = family(5)[3:]
-    comparison = mm.compare(tasks, start, QUICK, tol=0.11, max_iterations=4096)
+    comparison = mm.compare(tasks, start, QUICK, tol=0.13, max_iterations=4096)
     assert comparison.unit == "steps"
     assert comparison.arms == ["none", "reptile, all"]
     assert comparison.speedup > 2
@@ -159,15 +159,15 @@ def test_compare_counts_steps_from_random_weights_and_from_a_start(start, tmp_pa
     for row in comparison.rows:
         trace = comparison.traces[row["seed"], row["task"], row["arm"]]
         assert row["iterations"] == trace.iteration[-1]
-        assert row["gap"] == trace.gap[-1] <= 0.11
-        assert (trace.gap[:-1] > 0.11).all()
+        assert row["gap"] == trace.gap[-1] <= 0.13
+        assert (trace.gap[:-1] > 0.13).all()
     assert "steps per task" in comparison.table()
     folder = comparison.save(tmp_path / "found")
     assert (folder / "figure.png").stat().st_size > 10_000
     config = json.loads((folder / "config.json").read_text())
     assert config["meta"]["reptile, all"]["options"]["hidden"] == [16]
     assert "weights" not in config["meta"]["reptile, all"]
-    again = mm.compare(tasks, start, QUICK, tol=0.11, max_iterations=4096, n_jobs=2)
+    again = mm.compare(tasks, start, QUICK, tol=0.13, max_iterations=4096, n_jobs=2)
     for one, other in zip(comparison.rows, again.rows, strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
