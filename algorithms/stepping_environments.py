@@ -1,6 +1,7 @@
 """Copies of a PettingZoo environment stepped side by side in one process."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,16 @@ from metamarl.envs.episodes import EpisodicEnvironment
 WHERE = "learn"
 
 
-def seen_space(env: Any, agent: Any) -> spaces.Space:
-    """The space of what an agent sees, its mask left out."""
+def _space(space_of: Callable[[Any], Any], agent: Any) -> Any:
+    """An agent's space, without PettingZoo's warning where it is taken from a dictionary."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Your environment should override", UserWarning)
-        space = env.observation_space(agent)
+        return space_of(agent)
+
+
+def seen_space(env: Any, agent: Any) -> spaces.Space:
+    """The space of what an agent sees, its mask left out."""
+    space = _space(env.observation_space, agent)
     if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
         rest = {key: part for key, part in space.spaces.items() if key != "action_mask"}
         return rest["observation"] if set(rest) == {"observation"} else spaces.Dict(rest)
@@ -102,7 +108,7 @@ class Eyes:
                 got = said(f"{found} for {agent!r}, which was {known}")
                 raise ValueError(complaint("env", WHERE, must, got))
         for i, agent in enumerate(self.agents):
-            space = view.env.action_space(agent)
+            space = _space(view.env.action_space, agent)
             if getattr(space, "n", None) != self.n_actions[i]:
                 got = said(f"{space} for {agent!r}, which had {self.n_actions[i]} actions")
                 raise ValueError(complaint("env", WHERE, must, got))

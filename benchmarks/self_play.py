@@ -15,7 +15,7 @@ Everything runs on one core; learned numbers depend on the seed alone.
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,13 @@ from metamarl.statistics import mean_interval
 
 EXACT = mm.NeuralMirrorDescent(
     share=False, copies=256, rollout=8, epochs=1, learning_rate=(3e-3, 1e-4),
-    step_size=(1.0, 0.2), temperature=(0.3, 0.04), trace=0.7,
+    step_size=(1.0, 0.2), temperature=(0.3, 0.03), trace=0.7,
 )  # fmt: skip
 GAMES = {  # game, options and steps
     "rps": (mm.make("rps"), EXACT, 1_000_000),
     "rps, weights 2, 1, 1": (mm.make("rps", weights=(2, 1, 1)), EXACT, 1_000_000),
     "soccer": (mm.make("soccer"), EXACT, 4_000_000),
-    "pursuit": (mm.make("pursuit"), EXACT, 8_000_000),
+    "pursuit": (mm.make("pursuit"), replace(EXACT, temperature=(0.3, 0.04)), 8_000_000),
 }
 PARTICLES = mm.NeuralMirrorDescent(copies=32, rollout=25, minibatch=800, temperature=(0.1, 0.01))
 BOARD = mm.NeuralMirrorDescent(

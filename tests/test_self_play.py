@@ -605,6 +605,34 @@ def test_a_parallel_player_with_nothing_legal_waits():
     assert mm.learn(Waits, TINY, 100).steps == 100
 
 
+class Vanishing(Bandits):
+    """An agent is gone without a word; the spaces lie in dictionaries, PettingZoo's old way."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_spaces = {a: super(Vanishing, self).action_space(a) for a in "abc"}
+        self.observation_spaces = {a: super(Vanishing, self).observation_space(a) for a in "abc"}
+
+    action_space = Parallel.__mro__[1].action_space
+    observation_space = Parallel.__mro__[1].observation_space
+
+    def step(self, actions):
+        result = Parallel.step(self, actions)
+        if self.t == 2 and "c" in self.agents:
+            self.agents.remove("c")
+            for part in result:
+                part.pop("c")
+        return result
+
+    def pay(self, actions):
+        return super().pay(dict.fromkeys(self.agents, 1) | actions)
+
+
+def test_agents_may_vanish_without_a_word():
+    found = mm.learn(Vanishing, TINY, 200)
+    assert mm.rollouts(Vanishing, found, 3).steps.tolist() == [6, 6, 6]
+
+
 def test_folders_of_other_runs_are_left_alone(tmp_path):
     mm.learn(Steps, TINY, 20, folder=tmp_path)
     with pytest.raises(ValueError, match="a run with other seed"):
@@ -625,3 +653,49 @@ def test_checkpoints_run_no_code(tmp_path, capsys):
     with pytest.raises(ValueError, match="cannot be read"):
         mm.learn(Steps, TINY, 20, folder=tmp_path)
     assert "boom" not in capsys.readouterr().out
+
+
+# --- on the command line
+
+
+def run_command(*words):
+    from typer.testing import CliRunner
+
+    from metamarl.cli import app
+
+    return CliRunner().invoke(app, ["learn", *words])
+
+
+def test_the_command_learns_and_goes_on(tmp_path):
+    pytest.importorskip("tensorboard")
+    words = ["rps", "-o", "rounds=2", "--steps", "200", "--out", str(tmp_path), "--device", "cpu"]
+    small = ["-s", "hidden=8", "-s", "copies=4", "-s", "rollout=5"]
+    done = run_command(*words, *small)
+    assert done.exit_code == 0, done.output
+    assert "of the span of values" in done.output
+    assert (tmp_path / "checkpoint.pt").is_file()
+    again = run_command(*words, *small)
+    assert again.exit_code == 0
+    assert run_command(*words, *small, "--seed", "1").exit_code == 2  # the folder of another run
+
+
+def test_the_command_takes_environments():
+    words = ["--env", "parallel:metamarl/pursuit-v0", "-o", "size=2", "--steps", "64"]
+    done = run_command(*words, "-s", "hidden=8", "-s", "copies=4", "-s", "rollout=5")
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "and not both"),
+        (["rps", "--env", "parallel:metamarl/rps-v0"], "and not both"),
+        (["rps", "-s", "shar=false"], "did you mean 'share'"),
+        (["rps", "--device", "tpu"], "one of auto, cpu, cuda"),
+        (["chess"], "chess"),
+    ],
+)
+def test_the_command_says_what_is_wrong(words, message):
+    done = run_command(*words)
+    assert done.exit_code == 2
+    assert message in done.output
