@@ -56,8 +56,8 @@ ADAPTERS = [
     mm.BottomAdapter(),
     mm.ScaleAdapter(),
     *(mm.SparseAdapter(density=d) for d in (0.01, 0.1)),
-    *(mm.CoLoRA(rank=r) for r in (1, 4)),  # the last one below is LoRA
-    mm.CoLoRA(shared_rank=0),
+    *(mm.CoLoRA(rank=r) for r in (1, 4)),
+    *(mm.CoLoRA(rank=r, shared_rank=0) for r in (2, 4)),
 ]
 CHECKS = 10
 ROUNDS, OWN_ROUNDS, ROUND_STEPS = 60, 16, 4096

@@ -172,6 +172,22 @@ def test_compare_counts_steps_from_random_weights_and_from_a_start(start, tmp_pa
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
+def test_a_start_brings_the_options_that_it_was_learned_with():
+    start = mm.learn_start(family(1), TINY, rounds=1, steps=32)
+    other = replace(TINY, rollout=8)
+    found = mm.compare(family(1), start, other, tol=1e-9, max_iterations=128)
+    first = [found.traces[0, 0, arm].iteration[0] for arm in found.arms]
+    assert first == [64, 32]  # copies times rollout
+    bare = mm.compare(family(1), replace(start, options=None), other, tol=1e-9, max_iterations=128)
+    assert bare.traces[0, 0, start.label].iteration[0] == 64
+
+
+def test_sequences_and_tasks_have_seeds_of_their_own():
+    game = family(1)[0]
+    found = mm.compare({0: [game, game], 1: [game]}, "none", TINY, tol=1e-9, max_iterations=64)
+    assert len({row["gap"] for row in found.rows}) == 3
+
+
 def test_compare_in_environments_without_a_known_game():
     """There is no gap then, but there is what was earned."""
     env = mm.EpisodicEnvironment(Parallel)
