@@ -42,6 +42,7 @@ class EpisodicEnvironment:
     Attributes:
         agents: the environment's `possible_agents`, in order: player i is `agents[i]`.
         n_actions: numbers of actions (A_1, …, A_n).
+        is_own: whether it is what `to_pettingzoo` makes of `game`, all players moving at once.
 
     Raises:
         TypeError, ValueError: a bad parameter, or no PettingZoo environment.
@@ -69,13 +70,13 @@ class EpisodicEnvironment:
         core = core_of(view.env)
         metadata = getattr(core, "metadata", None) or {}
         self.name = str(metadata.get("name") or type(core).__name__)
-        self._own = isinstance(core, MarkovGameEnv)
-        if game is None and self._own:
+        self.is_own = isinstance(core, MarkovGameEnv)
+        if game is None and self.is_own:
             game = core.game
         view.env.close()
         if game is not None:
             check_kind(game, MarkovGame, "game", WHERE, "a MarkovGame or None")
-            if not self._own and not isinstance(game, PettingZooGame):
+            if not self.is_own and not isinstance(game, PettingZooGame):
                 must = "what from_pettingzoo returned for the same environment"
                 raise TypeError(complaint("game", WHERE, must, game))
             joined = isinstance(game, PettingZooGame) and game.plug_in.joined
@@ -146,7 +147,7 @@ class EpisodicEnvironment:
         """
         if self.game is None:
             return []
-        if self._own:
+        if self.is_own:
             return [(int(info["step"]) if self.game.horizon is not None else 0, int(info["state"]))]
         states = self._shows[player].get(sight(observation, info), ())
         return [(moves if self.game.horizon is not None else 0, state) for state in states]

@@ -16,13 +16,25 @@ if not (_root / "envs" / "__init__.py").exists():  # a checkout without symbolic
 _import_module("metamarl._registration").register_when_imported()
 
 if _TYPE_CHECKING:
+    from metamarl.algorithms.adapters import (
+        Adapter,
+        AllAdapter,
+        BottomAdapter,
+        CoLoRA,
+        HeadAdapter,
+        ScaleAdapter,
+        SparseAdapter,
+    )
     from metamarl.algorithms.correlated import CorrelatedPolicy
     from metamarl.algorithms.episodic import EpisodicSolution
     from metamarl.algorithms.evaluation import best_response, cce_gap, ce_gap, evaluate, nash_gap
     from metamarl.algorithms.exact import Exact
     from metamarl.algorithms.gymnasium import to_gymnasium
+    from metamarl.algorithms.learning import NeuralSolution, learn
     from metamarl.algorithms.loading import load
     from metamarl.algorithms.many_games import solve_many
+    from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
+    from metamarl.algorithms.neural_policy import NeuralPolicy
     from metamarl.algorithms.observation_policy import ObservationPolicy
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
     from metamarl.algorithms.playing import Player
@@ -48,6 +60,7 @@ if _TYPE_CHECKING:
     )
     from metamarl.algorithms.stage_starts import LastPlays, StageStart
     from metamarl.algorithms.v_learning import VLearning
+    from metamarl.algorithms.value_span import value_span
     from metamarl.bounds import Bound, convergence_bound
     from metamarl.comparing import compare
     from metamarl.comparison import Comparison
@@ -77,6 +90,8 @@ if _TYPE_CHECKING:
     from metamarl.rolling_out import Rollouts, rollouts
     from metamarl.sources import Select
     from metamarl.stage_network import StageNetwork
+    from metamarl.start_learning import learn_start
+    from metamarl.starts import LearnedStart, load_start
     from metamarl.tier_agents import (
         NaiveTransfer,
         NoTransfer,
@@ -94,13 +109,25 @@ if _TYPE_CHECKING:
     from metamarl.tiers import tiered
 
 _HOMES = {
+    "algorithms.adapters": [
+        "Adapter",
+        "AllAdapter",
+        "BottomAdapter",
+        "CoLoRA",
+        "HeadAdapter",
+        "ScaleAdapter",
+        "SparseAdapter",
+    ],
     "algorithms.correlated": ["CorrelatedPolicy"],
     "algorithms.episodic": ["EpisodicSolution"],
     "algorithms.evaluation": ["best_response", "cce_gap", "ce_gap", "evaluate", "nash_gap"],
     "algorithms.exact": ["Exact"],
     "algorithms.gymnasium": ["to_gymnasium"],
+    "algorithms.learning": ["NeuralSolution", "learn"],
     "algorithms.loading": ["load"],
     "algorithms.many_games": ["solve_many"],
+    "algorithms.neural_mirror_descent": ["NeuralMirrorDescent"],
+    "algorithms.neural_policy": ["NeuralPolicy"],
     "algorithms.observation_policy": ["ObservationPolicy"],
     "algorithms.optimistic_mirror_descent": ["OptimisticMirrorDescent"],
     "algorithms.playing": ["Player"],
@@ -126,6 +153,7 @@ _HOMES = {
     ],
     "algorithms.stage_starts": ["LastPlays", "StageStart"],
     "algorithms.v_learning": ["VLearning"],
+    "algorithms.value_span": ["value_span"],
     "bounds": ["Bound", "convergence_bound"],
     "comparing": ["compare"],
     "comparison": ["Comparison"],
@@ -155,6 +183,8 @@ _HOMES = {
     "rolling_out": ["Rollouts", "rollouts"],
     "sources": ["Select"],
     "stage_network": ["StageNetwork"],
+    "start_learning": ["learn_start"],
+    "starts": ["LearnedStart", "load_start"],
     "tier_agents": [
         "NaiveTransfer",
         "NoTransfer",
@@ -173,9 +203,13 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
+    "Adapter",
+    "AllAdapter",
     "AnonymousGame",
     "Average",
+    "BottomAdapter",
     "Bound",
+    "CoLoRA",
     "Comparison",
     "CorrelatedPolicy",
     "EnumerationInterrupted",
@@ -183,14 +217,19 @@ __all__ = [
     "EpisodicSolution",
     "Exact",
     "GapEstimate",
+    "HeadAdapter",
     "JointPolicy",
     "Last",
     "LastPlays",
+    "LearnedStart",
     "MarkovGame",
     "MetaLearner",
     "NaiveTransfer",
     "NaturalPolicyGradient",
     "Neural",
+    "NeuralMirrorDescent",
+    "NeuralPolicy",
+    "NeuralSolution",
     "NoTransfer",
     "ObservationPolicy",
     "OptimisticMirrorDescent",
@@ -207,6 +246,7 @@ __all__ = [
     "Robust",
     "RobustTransfer",
     "Rollouts",
+    "ScaleAdapter",
     "Scratch",
     "Select",
     "Similarity",
@@ -215,6 +255,7 @@ __all__ = [
     "SolveInterrupted",
     "StageNetwork",
     "StageStart",
+    "SparseAdapter",
     "Status",
     "TierAgent",
     "TierComparison",
@@ -243,7 +284,10 @@ __all__ = [
     "from_rules",
     "games",
     "inspect",
+    "learn",
+    "learn_start",
     "load",
+    "load_start",
     "make",
     "nash_gap",
     "opponent_tiers",
@@ -271,6 +315,7 @@ __all__ = [
     "train_network",
     "transition_distance",
     "two_player_equilibria",
+    "value_span",
 ]
 
 

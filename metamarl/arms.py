@@ -9,7 +9,8 @@ from typing import Any
 from joblib import delayed
 
 from metamarl.algorithms.evaluation import effective_horizon
-from metamarl.algorithms.solution import Status
+from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
+from metamarl.algorithms.solution import Solution, Status
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.bounds import convergence_bound
 from metamarl.comparison import Row
@@ -18,6 +19,7 @@ from metamarl.envs.game import MarkovGame
 from metamarl.fingerprint import fingerprint
 from metamarl.keeping import Kept, plain_rows, read_rows
 from metamarl.meta import MetaLearner
+from metamarl.neural_playing import NeuralArm
 from metamarl.playing import PlayingArm
 from metamarl.workers import Workers, distribute
 
@@ -38,7 +40,7 @@ class Part:
 class Terms:
     """What is the same for all arms."""
 
-    solver: AbstractSolver
+    solver: AbstractSolver | NeuralMirrorDescent
     tol: float
     max_iterations: int | None
 
@@ -117,13 +119,22 @@ def _run_part(k: int, part: Part, terms: Terms) -> tuple[int, list[Row]]:
     return k, list(_run_chain(part, terms))
 
 
+def _playing(part: Part, terms: Terms) -> PlayingArm | NeuralArm | None:
+    """What solves by playing; None where the solver reads the games."""
+    if isinstance(terms.solver, NeuralMirrorDescent):
+        return NeuralArm(part.meta, terms.solver, part.seed)
+    return PlayingArm(part.meta, terms.solver, part.seed) if terms.solver.model_free else None
+
+
 def _run_chain(part: Part, terms: Terms) -> Iterator[Row]:
     """One arm through its games, task by task."""
     meta, past = part.meta, list[Any]()
-    playing = PlayingArm(meta, terms.solver, part.seed) if terms.solver.model_free else None
+    playing = _playing(part, terms)
     for k, game in enumerate(part.games, part.first):
         began = time.perf_counter()
+        solution: Any
         if playing is None:
+            assert isinstance(terms.solver, AbstractSolver)
             solution = meta.solve(game, past, terms.solver, terms.tol, terms.max_iterations)
         else:
             solution = playing.solve(game, past, k, terms.tol, terms.max_iterations)
@@ -144,7 +155,7 @@ def _run_chain(part: Part, terms: Terms) -> Iterator[Row]:
             "value": float(solution.value[0] if zero_sum else solution.value.mean()),
             "converged": solution.converged,
             "trace": solution.trace,
-            "bound": convergence_bound(game, solution) if modelled else None,
+            "bound": convergence_bound(game, solution) if isinstance(solution, Solution) else None,
         }
         if meta.learns and len(past) == len(part.games) and modelled:
             row["similarity"] = similarity(part.games, past)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metamarl import _cli_compare, _cli_environment, _cli_run, _cli_tiered
+from metamarl import _cli_compare, _cli_environment, _cli_learn, _cli_run, _cli_tiered
 from metamarl import _cli_support as support
 from metamarl._cli_options import GameName, Knobs, MaxIterations, SolverOptions
 from metamarl.installation import installed
@@ -35,6 +35,7 @@ def start(
     metamarl solve soccer       one game, with a certified distance from equilibrium
     metamarl compare soccer     meta-learned starts against starts from scratch
     metamarl tiered permuted    learn in cheap tasks, act carefully in the costly one
+    metamarl learn soccer       self-play with neural networks
     metamarl inspect --env …    what a PettingZoo environment is, as a game
 
     Exit codes: 0 done, 1 solve did not reach the tolerance, 2 bad input, 130 interrupted.
@@ -105,7 +106,13 @@ def solve(
         carry_out(game, option or [], solver, solver_option or [], tol, max_iterations, seed, out)
 
 
-for command in (_cli_compare.compare, _cli_environment.inspect, _cli_tiered.tiered, _cli_run.run):
+for command in (
+    _cli_compare.compare,
+    _cli_environment.inspect,
+    _cli_tiered.tiered,
+    _cli_run.run,
+    _cli_learn.learn,
+):
     app.command()(command)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.solver import AbstractSolver
 from metamarl.algorithms.solvers import find_solver
 from metamarl.arms import Part, Terms, run_parts
@@ -17,7 +18,8 @@ from metamarl.envs.game import MarkovGame
 from metamarl.installation import installed
 from metamarl.keeping import Kept
 from metamarl.learners import find_meta
-from metamarl.meta import MetaLearner
+from metamarl.meta import MetaLearner, Oracle
+from metamarl.starts import LearnedStart
 from metamarl.workers import Workers
 
 Sequences = Mapping[int, Sequence[MarkovGame]]
@@ -26,7 +28,7 @@ Sequences = Mapping[int, Sequence[MarkovGame]]
 def compare(
     tasks: Sequence[MarkovGame] | Sequences,
     meta: str | MetaLearner | Sequence[str | MetaLearner] = "robust",
-    solver: str | AbstractSolver = "omd",
+    solver: str | AbstractSolver | NeuralMirrorDescent = "omd",
     tol: float = 1e-2,
     seed: int = 0,
     n_jobs: int = 1,
@@ -46,12 +48,16 @@ def compare(
     past solutions from its starts (`AbstractSolver.expecting`): a learned start with a learned step
     size. The gap at which a game counts as solved is the exact one all the same: the grade.
 
+    Networks that learn by self-play (`NeuralMirrorDescent`) count steps of the environment, from
+    random weights ("none"), and from the starts that `learn_start` has learned on other tasks, with
+    the options and the part that adapts of each.
+
     Args:
         tasks: related games (`metamarl.tasks`), or several sequences of them by their seed; or
-            `EpisodicEnvironment` objects, in which "v-learning" plays.
+            `EpisodicEnvironment` objects, in which "v-learning" and networks play.
         meta: "none", "last", "average", "robust", "select", "neural", "oracle", or a `MetaLearner`;
             or a list of them.
-        solver: a solver's name or options; the same for all arms.
+        solver: a solver's name or options; the same for all arms. Or `NeuralMirrorDescent`.
         tol: gap at which a game counts as solved, in units of its rewards.
         seed: seed of a single sequence, for the table; keys are taken where `tasks` has them.
         n_jobs: worker processes (-1: one per core); never more than there are parts of work, nor
@@ -74,8 +80,11 @@ def compare(
     names: Any = meta if several else [meta]
     found = [find_meta(name) for name in names]
     tol = check_real(tol, "tol", "compare", above=0.0)
-    options = find_solver(solver, next(iter(sequences.values()))[0], "compare", tol)
-    if options.model_free:
+    options: Any = solver
+    if not isinstance(solver, NeuralMirrorDescent):
+        options = find_solver(solver, next(iter(sequences.values()))[0], "compare", tol)
+    _check_starts(found, options)
+    if isinstance(options, AbstractSolver) and options.model_free:
         found = [learner.without_model() for learner in found]
     scratch = find_meta(BASELINE)
     arms = {learner.label: learner for learner in (scratch, *found)}
@@ -106,7 +115,7 @@ def compare(
         "metamarl": installed(),
         "game": next(iter(sequences.values()))[0].name,
         "tasks": {str(s): {"n": len(g), "first": repr(g[0])} for s, g in sequences.items()},
-        "meta": {label: {"name": arm.name, **asdict(arm)} for label, arm in arms.items()},
+        "meta": {label: arm.described() for label, arm in arms.items()},
         "solver": {"name": options.name, **asdict(options)},
         "unit": options.unit,
         "tol": tol,
@@ -126,6 +135,17 @@ def compare(
         similarity=dict(reversed(measured)),
         interrupted=interrupted,
     )
+
+
+def _check_starts(found: Sequence[MetaLearner], options: Any) -> None:
+    """Raise where weights would start a table, or a table weights."""
+    neural = isinstance(options, NeuralMirrorDescent)
+    for learner in found:
+        if learner.learns or isinstance(learner, (LearnedStart, Oracle)):
+            must = "what learn_start returned, or 'none', for networks"
+            if neural != isinstance(learner, LearnedStart):
+                must = must if neural else "another one for solvers without networks"
+                raise ValueError(complaint("meta", "compare", must, said(learner.label)))
 
 
 def usual_solver(game: MarkovGame) -> str:

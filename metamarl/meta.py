@@ -18,8 +18,8 @@ solution best from the other ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 from metamarl._mixtures import Flat, certified, interpolation, mean, mixture
 from metamarl.algorithms.evaluator import Evaluator
@@ -56,6 +56,10 @@ class MetaLearner(ABC):
     def label(self) -> str:
         """The name, with the options that differ from their defaults: "robust(caution=5.0)"."""
         return labelled(self)
+
+    def described(self) -> dict[str, Any]:
+        """The name and the options, in plain values."""
+        return {"name": self.name, **asdict(self)}
 
     def without_model(self) -> "MetaLearner":
         """What stands in for this learner where games can only be played, and their model not read.

@@ -1,20 +1,25 @@
 """Episodes of a policy in an environment, and what they are worth: means with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.algorithms.learning import NeuralSolution
 from metamarl.algorithms.playing import Player
 from metamarl.algorithms.solution import Solution
 from metamarl.envs.checks import check_integer, complaint, said
 from metamarl.envs.environment import Environment
+from metamarl.envs.episodes import EpisodicEnvironment
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.pettingzoo import to_pettingzoo
 from metamarl.envs.plug_in import PettingZooGame
 from metamarl.statistics import Estimate, mean_interval
+
+if TYPE_CHECKING:
+    from metamarl.algorithms.neural_policy import NeuralPolicy
 
 WHERE = "rollouts"
 
@@ -49,7 +54,7 @@ class Rollouts:
 
 def rollouts(
     env: Any,
-    policy: Solution | Player,
+    policy: "Solution | Player | NeuralSolution | NeuralPolicy",
     episodes: int = 1000,
     seed: int = 0,
     max_steps: int | None = None,
@@ -64,7 +69,8 @@ def rollouts(
     Args:
         env: a PettingZoo environment, parallel or AEC, a function that makes one, or None for the
             one that the game came from (`from_pettingzoo`), or that `to_pettingzoo` makes of it.
-        policy: a solution, or a `Player`.
+        policy: a solution, a `Player`, or what `learn` returned or its policy, whose steps are
+            those of the environment.
         episodes: how many.
         seed: of the environment's resets (episode k gets a number drawn from (seed, k)) and of the
             agents' draws.
@@ -73,13 +79,18 @@ def rollouts(
     Raises:
         TypeError, ValueError: a bad parameter, or an environment that is not the game's.
     """
-    player = _player(policy, seed)
+    player: Any = policy.policy if isinstance(policy, NeuralSolution) else policy
+    neural = hasattr(player, "networks")
+    if not neural:
+        player = _player(player, seed)
     episodes = check_integer(episodes, "episodes", WHERE)
     seed = check_integer(seed, "seed", WHERE, 0)
     if max_steps is not None:
         max_steps = check_integer(max_steps, "max_steps", WHERE)
-    game = player.game
-    limits = [limit for limit in (max_steps, game.horizon) if limit is not None]
+    game: Any = player.env if neural else player.game
+    play: Callable[..., int] = _play_on if neural else _play
+    limits = [max_steps, game.max_steps if neural else game.horizon]
+    limit = min((x for x in limits if x is not None), default=None)
     made = _make(env, game)
     view = Environment(made, seed)
     try:
@@ -91,7 +102,7 @@ def rollouts(
             first, second = np.random.SeedSequence((seed, k)).generate_state(2).tolist()
             view.reset(first // 2)  # some environments take no more than 31 bits
             player.begin(second)
-            steps[k] = _play(view, player, game.discount, min(limits, default=None), returns[k])
+            steps[k] = play(view, player, game.discount, limit, returns[k])
     finally:
         if made is not env:
             made.close()
@@ -102,7 +113,8 @@ def _player(policy: Any, seed: Any) -> Player:
     if isinstance(policy, Player):
         return policy
     if not isinstance(policy, Solution):
-        raise TypeError(complaint("policy", WHERE, "a Solution or a Player", policy))
+        must = "a Solution, a Player or what learn returned"
+        raise TypeError(complaint("policy", WHERE, must, policy))
     if policy.game is None:
         must = "loaded with its game: load(path, game)"
         raise ValueError(complaint("policy", WHERE, must, policy))
@@ -111,9 +123,11 @@ def _player(policy: Any, seed: Any) -> Player:
     )
 
 
-def _make(env: Any, game: MarkovGame) -> Any:
+def _make(env: Any, game: MarkovGame | EpisodicEnvironment) -> Any:
     if env is not None:
         return env() if callable(env) else env
+    if isinstance(game, EpisodicEnvironment):
+        return game.make()
     if isinstance(game, PettingZooGame):
         return game.plug_in.make()
     return to_pettingzoo(game)
@@ -136,3 +150,22 @@ def _play(
             return player.step
         total += discount**player.step * view.step(actions)
     return player.step + 1
+
+
+def _play_on(
+    view: Environment,
+    policy: "NeuralPolicy",
+    discount: float,
+    limit: int | None,
+    total: NDArray[np.float64],
+) -> int:
+    """The same with networks, step by step of the environment, whose rules have no other clock."""
+    step = 0
+    while not view.over and step != limit:
+        actions = {}
+        for i in view.movers:
+            chosen = policy.act(view.agents[i], view.observation(i), view.info(i))
+            actions[i] = int(chosen) - view.starts[i]
+        total += discount**step * view.step(actions)
+        step += 1
+    return step

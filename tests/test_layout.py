@@ -29,7 +29,7 @@ LONGER = {  # most lines, and why
     ),
     "algorithms/_stage_games.py": (480, "the same"),
     "metamarl/_tiers_kernel.py": (400, "the same"),
-    "metamarl/__init__.py": (300, "the public names, four times over"),
+    "metamarl/__init__.py": (350, "the public names, four times over"),
     "algorithms/_v_learning.py": (300, "the same"),
     "envs/game.py": (300, "one class, and the checks of its arguments, each with its sentence"),
 }
