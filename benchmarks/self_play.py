@@ -28,22 +28,16 @@ EXACT = mm.NeuralMirrorDescent(
     share=False, copies=256, rollout=8, epochs=1, learning_rate=(3e-3, 1e-4),
     step_size=(1.0, 0.2), temperature=(0.3, 0.03), trace=0.7,
 )  # fmt: skip
+PURSUIT = replace(EXACT, step_size=(1.0, 0.1), temperature=(0.3, 0.035))
 GAMES = {  # game, options and steps
     "rps": (mm.make("rps"), EXACT, 1_000_000),
     "rps, weights 2, 1, 1": (mm.make("rps", weights=(2, 1, 1)), EXACT, 1_000_000),
     "soccer": (mm.make("soccer"), EXACT, 4_000_000),
-    "pursuit": (mm.make("pursuit"), replace(EXACT, temperature=(0.3, 0.04)), 8_000_000),
+    "pursuit": (mm.make("pursuit"), PURSUIT, 22_000_000),
 }
 PARTICLES = mm.NeuralMirrorDescent(copies=32, rollout=25, minibatch=800, temperature=(0.1, 0.01))
 BOARD = mm.NeuralMirrorDescent(
-    hidden=(128, 128),
-    copies=64,
-    rollout=32,
-    epochs=4,
-    trace=0.95,
-    learning_rate=(1e-3, 1e-4),
-    step_size=(1.0, 0.5),
-    temperature=(0.1, 0.02),
+    hidden=(128, 128), copies=64, rollout=32, minibatch=512, temperature=(0.1, 0.01)
 )
 
 
