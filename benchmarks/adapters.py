@@ -19,11 +19,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 import metamarl as mm
 from metamarl.algorithms._learning_run import LearningRun
 from metamarl.algorithms.learning import as_environment, one_thread
 from metamarl.figures import (
+    BASELINE_COLOUR,
     GREY,
     PALETTE,
     WORDS,
@@ -58,6 +60,13 @@ ADAPTERS = [
     *(mm.SparseAdapter(density=d) for d in (0.01, 0.1)),
     *(mm.CoLoRA(rank=r) for r in (1, 4)),
     *(mm.CoLoRA(rank=r, shared_rank=0) for r in (2, 4)),
+]
+PAIRS = [  # of about as many numbers
+    ("colora(rank=4)", "bottom"),
+    ("colora(rank=4)", "colora(rank=4, shared_rank=0)"),
+    ("colora(rank=1)", "head"),
+    ("colora(rank=1)", "scales"),
+    ("colora(rank=1)", "sparse(density=0.1)"),
 ]
 CHECKS = 10
 ROUNDS, OWN_ROUNDS, ROUND_STEPS = 60, 16, 4096
@@ -150,7 +159,8 @@ def compared(
     rate = next(r["rate"] for r in rows if r["start"] == "scratch")
     some = [starts[label] for label in ("all", "head", "sparse(density=0.1)", "colora(rank=4)")]
     scratch = options(family, rate, scratch=True)
-    return mm.compare({seed: new}, some, scratch, tol=sum(uniform) / 3 / TEST, max_iterations=steps)
+    tol = round(sum(uniform) / 3 / TEST, 2)
+    return mm.compare({seed: new}, some, scratch, tol=tol, max_iterations=steps)
 
 
 def report(rows: list[dict]) -> None:
@@ -166,48 +176,47 @@ def report(rows: list[dict]) -> None:
         less = f"{mean_interval([r['end'] - alls[r['seed'], r['task']] for r in own]):+.3f}"
         print(f"{label:36} {own[0]['adapted']:7,} {own[0]['rate']:5g}  {before:20} {mean:20} "
               f"{end:20} {less:24} {value}", flush=True)  # fmt: skip
+    ends = {(r["start"], r["seed"], r["task"]): r["end"] for r in rows}
+    for one, other in PAIRS:
+        less = [ends[one, *key] - ends[other, *key] for key in alls]
+        print(f"  {one} - {other}: {mean_interval(less):+.3f}")
 
 
 def draw(rows: list[dict], steps: int, path: Path) -> None:
     """Left, end gaps less those of "all", game by game; right, the mean gap along the way."""
     figure, left, right = new_figure()
     lines = []
-    kinds = list(dict.fromkeys(r["start"].split("(")[0] for r in rows))
+    labels = list(dict.fromkeys(r["start"] for r in rows))
+    kinds = list(dict.fromkeys(label.split("(")[0] for label in labels))
+    adapted = {r["start"]: r["adapted"] for r in rows}
     alls = {(r["seed"], r["task"]): r["end"] for r in rows if r["start"] == "all"}
     at = np.linspace(0, steps, CHECKS + 1)
-    for k, label in enumerate(dict.fromkeys(r["start"] for r in rows)):
+    shown = sorted((name for name in labels if name != "all"), key=lambda name: adapted[name])
+    for label in labels:
         own = [r for r in rows if r["start"] == label]
-        kind, count = label.split("(")[0], own[0]["adapted"]
-        colour = "black" if label == "scratch" else PALETTE[kinds.index(kind) - 1]
-        if label not in ("scratch", "all"):
+        kind = label.split("(")[0]
+        colour = BASELINE_COLOUR if kind == "scratch" else PALETTE[kinds.index(kind) - 1]
+        if label in shown:
             less = mean_interval([r["end"] - alls[r["seed"], r["task"]] for r in own])
+            around = [[less.mean - less.low], [less.high - less.mean]]
             left.errorbar(
-                count, less.mean, [[less.mean - less.low], [less.high - less.mean]], color=colour,
-                marker="o", capsize=3,
-            )  # fmt: skip
-            left.annotate(
-                label.replace("density=", "").replace("rank=", "").replace("shared_0", "no shared"),
-                (count, less.high if k % 2 else less.low), (0, 4 if k % 2 else -4), fontsize=9,
-                color=colour, textcoords="offset points", ha="center",
-                va="bottom" if k % 2 else "top",
-            )  # fmt: skip
+                less.mean, shown.index(label), xerr=around, color=colour, marker="o", capsize=3
+            )
         if "(" not in label or label == "colora(rank=4)":
             curve = np.mean([[r[f"gap {j}"] for j in range(CHECKS + 1)] for r in own], 0)
             lines += right.plot(at, curve, color=colour, label=label)
-    left.axhline(0, color=GREY, linewidth=1.2)
-    left.set_xscale("log")
-    left.set_xlabel(f"numbers that adapt to a game, of {own_weights(rows):,}", **WORDS)
-    left.set_ylabel('gap at the end, less that of "all"', **WORDS)
+    left.axvline(0, color=GREY, linewidth=1.2)
+    left.xaxis.set_major_locator(MaxNLocator(6))
+    left.set_yticks(range(len(shown)), [f"{name}: {adapted[name]:,}" for name in shown])
+    left.set_xlabel(f'gap at the end, less that of "all": {adapted["all"]:,}', **WORDS)
+    left.set_title("start: numbers that adapt", loc="left", **WORDS)
     right.set_ylim(0, 1.05)
     right.set_xlabel("steps of the environment", **WORDS)
     right.set_ylabel("gap, in parts of the uniform policy's", **WORDS)
     games = len({(r["seed"], r["task"]) for r in rows})
-    add_legend(figure, lines, f"{rows[0]['family']} games, {games} that no start has seen")
+    title = f"{rows[0]['family']} games, {games} that no start has seen (95 % intervals)"
+    add_legend(figure, lines, title)
     write_figure(figure, check_figure_path(path, "draw"))
-
-
-def own_weights(rows: list[dict]) -> int:
-    return next(r["adapted"] for r in rows if r["start"] == "scratch")
 
 
 def main() -> None:

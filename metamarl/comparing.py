@@ -50,7 +50,8 @@ def compare(
 
     Networks that learn by self-play (`NeuralMirrorDescent`) count steps of the environment, from
     random weights ("none"), and from the starts that `learn_start` has learned on other tasks, with
-    the options and the part that adapts of each.
+    the options and the part that adapts of each. Where no exact gap is known it is NaN, and `value`
+    what players earned per episode at the end.
 
     Args:
         tasks: related games (`metamarl.tasks`), or several sequences of them by their seed; or

@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def unit(self) -> str:
-        """What the solver counts: "iterations", or "episodes"."""
+        """What the solver counts: "iterations", "episodes" or "steps"."""
         return str(self.config.get("unit", "iterations"))
 
     def __repr__(self) -> str:

@@ -75,8 +75,10 @@ def calm(axes: Axes) -> None:
 
 def add_legend(figure: Figure, lines: Sequence[Line2D], title: str) -> None:
     """A title and a legend above the axes."""
+    longest = max((len(str(line.get_label())) for line in lines), default=0)
+    columns = max(1, min(6, 170 // (longest + 9)))  # of what fits beside each other
     legend = figure.legend(
-        handles=lines, loc="outside upper left", ncols=6, frameon=False, fontsize=11,
+        handles=lines, loc="outside upper left", ncols=columns, frameon=False, fontsize=11,
         handlelength=3.2, columnspacing=2.0, borderpad=0.1,
         title=title, title_fontsize=14, alignment="left",
     )  # fmt: skip
