@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from metamarl.algorithms._batch import Batch, Bucket, Policies, Tensor
 from metamarl.algorithms._step_size import POWER_ITERATIONS
-from metamarl.algorithms._zero_sum_run import FAR, LONG_STAGE
+from metamarl.algorithms._zero_sum_run import LONG_STAGE
 
 if TYPE_CHECKING:
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
@@ -44,7 +44,6 @@ class BatchRun:
         self.sums = [(x.clone(), y.clone()) for x, y in self.first]
         self.all_sums = [(torch.zeros_like(x), torch.zeros_like(y)) for x, y in self.first]
         self.fixed = torch.as_tensor(self._fixed_steps(spans)).to(batch.device)
-        self.damping = [x.new_ones(x.shape[:2]) for x, _ in self.first]
         still = values is None
         self.values = batch.no_values() if still else torch.as_tensor(values).to(batch.device)
         self._begin(still=still)
@@ -61,13 +60,11 @@ class BatchRun:
         self.Q = batch.fill(self.values)
         if still:
             self.Q = [matrix.zero_() for matrix in self.Q]
-        if adaptive and self.entropy and self.played >= LONG_STAGE:
-            self._damp()
         self.eta = [
-            damping * _adapted(Q, plays, self.options.factor, self.entropy)
+            _adapted(Q, plays, self.options.factor, self.entropy)
             if adaptive
             else self.fixed[:, None].expand(Q.shape[:2])
-            for Q, plays, damping in zip(self.Q, self.sums, self.damping, strict=True)
+            for Q, plays in zip(self.Q, self.sums, strict=True)
         ]
         points = self.first
         if self.entropy:
@@ -78,16 +75,6 @@ class BatchRun:
             x.zero_()
             y.zero_()
         self.V = [Q.new_zeros(Q.shape[:2]) for Q in self.Q]
-
-    def _damp(self) -> None:
-        """Halve the step size where plays circle (see `_zero_sum_run`)."""
-        for k, damping in enumerate(self.damping):
-            eta = self.eta[k][..., None] if self.options.optimism else 0.0
-            far = self.eta[k] < 0.0
-            for m, g, total in zip(self.M[k], self.G[k], self.sums[k], strict=True):
-                apart = (_softmax(m + eta * g) - total / self.played).abs().sum(2) / 2
-                far = far | (apart > FAR)
-            damping[far] = 0.5
 
     def advance(self, iterations: int) -> int:
         """Do at most this many iterations, up to the end of the stage; return how many."""
@@ -130,8 +117,12 @@ class BatchRun:
             all_x += x
             all_y += y
         self.all_count += self.played
-        for bucket, V in zip(self.batch.buckets, self.V, strict=True):
-            self.values[:, bucket.nodes] = V / self.played
+        for bucket, Q, V, (x, y) in zip(self.batch.buckets, self.Q, self.V, self.sums, strict=True):
+            value = V / self.played
+            if self.played >= LONG_STAGE:
+                first, second = _gradients(Q, x / self.played, y / self.played)
+                value = value.clamp(-second.amax(2), first.amax(2))
+            self.values[:, bucket.nodes] = value
         self.length = self.length * (self.H + 1) // self.H
         self._begin()
         self.played = 0
@@ -151,7 +142,7 @@ class BatchRun:
         self.batch.keep(which)
         for name in ("first", "sums", "all_sums", "M", "G"):
             setattr(self, name, [(x[which], y[which]) for x, y in getattr(self, name)])
-        for name in ("Q", "V", "eta", "damping"):
+        for name in ("Q", "V", "eta"):
             setattr(self, name, [array[which] for array in getattr(self, name)])
         self.values, self.fixed = self.values[which], self.fixed[which]
 

@@ -1,5 +1,6 @@
 """Staged mirror descent on a two-player zero-sum game, in lanes (see `_mirror_descent`)."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,14 @@ from metamarl.algorithms._stages import StagedRun
 from metamarl.algorithms._vectors import LANE_BYTES, aligned
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.evaluator import Evaluator
-from metamarl.algorithms.stage_starts import StageStart, ask
+from metamarl.algorithms.stage_starts import StageStart, ask, matrix_bounds
 from metamarl.algorithms.threads import WORTH_IT, default_threads, run_parts
 from metamarl.envs.game import MarkovGame
 
 if TYPE_CHECKING:
     from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 
-# The adaptive step size of a stage game is halved where, after a long stage, the last play is still
-# that far from the average one, in total variation: plays circle there.
-LONG_STAGE, FAR = 1_000, 0.05
+LONG_STAGE = 500  # iterations, after which the values are held within certified bounds
 SMALLEST = 1e-15  # entropy: a start's zeros become this, or the action could never be tried
 
 
@@ -71,7 +70,6 @@ class ZeroSumRun(StagedRun):
         self.still = np.zeros_like(self.eta)
         self.eta[self.layout.lane] = self._fixed_step()
         self._share()
-        self.damping = np.ones(len(nodes.states))
         self.values = np.zeros(len(nodes.states))
         if options.first_values == "policy":
             judge = Evaluator(game)
@@ -137,9 +135,6 @@ class ZeroSumRun(StagedRun):
                 nodes.states, table.counts, *places, layout.x, layout.y, layout.lane, self.full_Q,
                 self.all_S, self.eta, options.factor, self.entropy,
             )  # fmt: skip
-            if self.entropy and self.played >= LONG_STAGE:
-                self.damping[self._distances() > FAR] = 0.5
-            self.eta[layout.lane] *= self.damping
         if self.starts is not None and not still:
             self._propose(self.starts)
         self.M[:] = self.start_point
@@ -151,27 +146,28 @@ class ZeroSumRun(StagedRun):
         for sums in (self.S, self.V, self.all_S, self.all_V):
             sums[:] = 0.0
 
-    def _distances(self) -> NDArray[np.float64]:
-        """`(N,)` total variation between the play to come and the average one, the larger one."""
-        slots, where = self.game.nodes.slots, self.layout.where
-        starts, sizes = slots[:, :-1].ravel(), np.diff(slots, axis=1).ravel()
-        U = self.U[where].astype(float)
-        play = np.exp(U - np.repeat(np.maximum.reduceat(U, starts), sizes))
-        play /= np.repeat(np.add.reduceat(play, starts), sizes)
-        apart = np.abs(play - self.all_S[where] / self.played)
-        return np.asarray(0.5 * np.add.reduceat(apart, starts).reshape(slots[:, 1:].shape).max(0))
+    def _sums(self) -> NDArray[np.float64]:
+        return self.all_S + self.S if self.single else self.all_S
 
-    def _propose(self, starts: StageStart) -> None:
-        """Begin the stage where `starts` says, one shape of nodes after the other."""
+    def _by_shape(
+        self,
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]]:
+        """Nodes of one shape, their matrices `(n, A, B)`, and where their policies lie."""
         layout, counts = self.layout, self.game.table.counts[self.game.nodes.states]
-        plays = self.all_S / max(self.played, 1)
         shapes, shape_of = np.unique(counts, axis=0, return_inverse=True)
         for k, (A, B) in enumerate(shapes.tolist()):
-            nodes = np.flatnonzero(shape_of.ravel() == k)[:, None]
-            step, a, b = layout.column_step[nodes], np.arange(A), np.arange(B)
+            here = np.flatnonzero(shape_of.ravel() == k)
+            nodes, a, b = here[:, None], np.arange(A), np.arange(B)
+            step = layout.column_step[nodes]
             rows = layout.cell[nodes] + a * layout.row_step[nodes]
             Q = self.full_Q[rows[:, :, None] + (b * step)[:, None]]
             at = np.concatenate([layout.x[nodes] + a * step, layout.y[nodes] + b * step], axis=1)
+            yield here, Q, at
+
+    def _propose(self, starts: StageStart) -> None:
+        """Begin the stage where `starts` says, one shape of nodes after the other."""
+        plays = self.all_S / max(self.played, 1)
+        for _, Q, at in self._by_shape():
             found = ask(starts, Q, plays[at])
             self.start_point[at] = np.log(np.maximum(found, SMALLEST)) if self.entropy else found
 
@@ -203,9 +199,20 @@ class ZeroSumRun(StagedRun):
             kernels.wide_entropy(wide, *arrays)
 
     def _plays(self) -> NDArray[np.float64]:
-        plays = self.all_S[self.layout.where]
-        return plays + self.S[self.layout.where] if self.single else plays
+        plays = self._sums()[self.layout.where]
+        if self.single:  # float32 sums to 1 to seven digits: gaps would be off by as much of values
+            slots = self.game.nodes.slots
+            starts, sizes = slots[:, :-1].ravel(), np.diff(slots, axis=1).ravel()
+            plays *= np.repeat(self.played / np.add.reduceat(plays, starts), sizes)
+        return plays
 
     def _keep_values(self) -> None:
         sums = self.all_V + self.V if self.single else self.V
         self.values = sums[self.layout.lane] / self.played + self.middle
+        if self.played < LONG_STAGE:
+            return
+        plays = self._sums()
+        for nodes, Q, at in self._by_shape():
+            x, y = np.split(plays[at], [Q.shape[1]], axis=1)
+            x, y = x / x.sum(1, keepdims=True), y / y.sum(1, keepdims=True)
+            self.values[nodes] = np.clip(self.values[nodes], *matrix_bounds(Q, (x, y)))

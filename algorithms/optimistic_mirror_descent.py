@@ -24,6 +24,9 @@ game rotate with the singular values σ of $\sqrt{x_a y_b}\,(Q_{ab} - Q_{a·} - 
 (dots: means under x, y) and are stable where ησ < 1/√3, the bound of optimistic gradient descent in
 bilinear games. So η = 1/2 over the largest σ under the last stage's average play, which comes near
 the equilibrium's, and at most 8 over the span of Q. The Euclidean regularizer has no such weights.
+Far from an interior equilibrium plays can circle all the same. Their averages are then still good,
+but not the average values; after stages of 500 iterations and more these are therefore clipped to
+$[\min (Q^⊤ \bar x),\, \max (Q \bar y)]$, where the value of Q lies (ours).
 
 In **general-sum** games all n players do the same on $[Q^τ_{h,i} π_{h,-i}](s, ·)$, and what the
 stage's joint play averages to, drawn with a shared seed at every (step, state), is an approximate
@@ -68,10 +71,7 @@ class OptimisticMirrorDescent(AbstractSolver):
     largest number of joint actions; or "adaptive" (ours, above): every stage matrix its own; or,
     for general-sum games, "logarithmic"."""
     factor: float = 0.5
-    """Of the adaptive step size; in zero-sum games stable near equilibrium below 1/√3 ≈ 0.577. With
-    entropy, plays can still circle at a distance from an equilibrium with a small probability: a
-    stage game whose plays end a stage of 1,000 iterations far from their average gets half the step
-    size from then on (ours)."""
+    """Of the adaptive step size; in zero-sum games stable near equilibrium below 1/√3 ≈ 0.577."""
     first_values: str = "zero"
     """What the first stage takes for the values to come: "zero" (the paper's Q¹ = 0), which every
     run has to unlearn, one step a stage; or "policy" (ours): those of the initial policies, whose

@@ -79,11 +79,16 @@ def ask(
     return np.concatenate([x, y], axis=1)
 
 
+def matrix_bounds(matrices: NDArray[np.float64], plays: Plays) -> Plays:
+    """`(n,)` min(Qᵀ·x) and max(Q·y), between which the values of the matrices lie."""
+    x, y = plays
+    return (x[:, None] @ matrices)[:, 0].min(1), (matrices @ y[:, :, None])[:, :, 0].max(1)
+
+
 def matrix_gaps(matrices: NDArray[np.float64], plays: Plays) -> NDArray[np.float64]:
     """`(n,)` duality gaps max(Q·y) - min(Qᵀ·x) of policies in matrices."""
-    x, y = plays
-    first = (matrices @ y[:, :, None])[:, :, 0].max(1)
-    return np.asarray(first - (x[:, None] @ matrices)[:, 0].min(1))
+    lower, upper = matrix_bounds(matrices, plays)
+    return upper - lower
 
 
 def certified_plays(
