@@ -19,6 +19,8 @@ OPTIMAL = 1e-14  # reduced costs above minus this are none
 TIED = 1e-12  # ratios that differ by less are equal
 PIVOT = 1e-10  # smaller ones would amplify rounding errors
 CERTIFIED = 4e-13  # of the span of a matrix: a larger gap is solved for anew, from the last basis
+SAFE = 1e-11  # likewise: a larger gap is solved for with larger pivots
+LADDER = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 
 
 @njit(**CONTRACT)
@@ -93,12 +95,12 @@ def _pivot(T, r, c, basic, free):
 
 
 @njit(**CONTRACT)
-def _leaving_row(T, c):
-    """The first row to reach its bound as column c enters; -1 where there is none."""
+def _leaving_row(T, c, smallest):
+    """The first row to reach its bound as column c enters; -1 without a pivot to speak of."""
     A, rhs = T.shape[0] - 1, T.shape[1] - 2
     least, row = np.inf, -1
     for i in range(A):
-        if T[i, c] > PIVOT:
+        if T[i, c] > smallest:
             ratio = max(T[i, rhs], 0.0) / T[i, c]  # below 0 by rounding only
             if ratio < least - TIED:
                 least, row = ratio, i
@@ -120,13 +122,13 @@ def _entering_column(T):
 
 
 @njit(**CONTRACT)
-def _simplex(T, basic, free, c):
+def _simplex(T, basic, free, c, pivot, optimal):
     """Pivot until no reduced cost is negative, beginning with column c."""
     A, B = T.shape[0] - 1, T.shape[1] - 2
     for _ in range(50 * (A + B)):
-        if T[A, c] >= -OPTIMAL:
+        if T[A, c] >= -optimal:
             return
-        r = _leaving_row(T, c)
+        r = _leaving_row(T, c, pivot)
         if r < 0:
             return
         _pivot(T, r, c, basic, free)
@@ -212,6 +214,33 @@ def _bounds(Q, x, y, room):
 
 
 @njit(**CONTRACT)
+def _solve_roughly(Q, x, y, T, basic, free, low, scale, lower, upper):
+    """Solve a nearly tied matrix, in which small pivots lose all digits, with larger ones.
+
+    Of these policies and the ones at hand, which give `lower` and `upper`, keeps the best.
+    """
+    A, B = Q.shape
+    best, value = np.inf, 0.5 * (lower + upper)
+    if upper >= lower:  # no NaN
+        best = upper - lower
+    best_x, best_y, work = x.copy(), y.copy(), np.empty(B)
+    for pivot in LADDER:
+        for i in range(A):
+            basic[i] = B + i
+        for j in range(B):
+            free[j] = j
+        _fill(T, Q, low, scale)
+        _simplex(T, basic, free, _entering_column(T), pivot, 0.1 * pivot)
+        _read_policies(T, basic, free, x, y)
+        lower, upper = _bounds(Q, x, y, work)
+        if upper - lower < best:
+            best, value = upper - lower, 0.5 * (lower + upper)
+            best_x[:], best_y[:] = x, y
+    x[:], y[:] = best_x, best_y
+    return value
+
+
+@njit(**CONTRACT)
 def _solve_matrix(Q, x, y, work, order):
     """Minimax policies and value of a matrix game, by the simplex. Writes x and y.
 
@@ -236,16 +265,18 @@ def _solve_matrix(Q, x, y, work, order):
     for j in range(B):
         free[j] = j
     _fill(T, Q, low, scale)
-    _simplex(T, basic, free, column)
+    _simplex(T, basic, free, column, PIVOT, OPTIMAL)
     _read_policies(T, basic, free, x, y)
     lower, upper = _bounds(Q, x, y, work)
     for _ in range(3):
         if upper - lower <= CERTIFIED * (high - low) + 2e-15 * max(abs(low), abs(high)):
             break
         _return_to_basis(T, Q, low, scale, basic, free)
-        _simplex(T, basic, free, _entering_column(T))
+        _simplex(T, basic, free, _entering_column(T), PIVOT, OPTIMAL)
         _read_policies(T, basic, free, x, y)
         lower, upper = _bounds(Q, x, y, work)
+    if not upper - lower <= SAFE * (high - low) + 2e-15 * max(abs(low), abs(high)):  # or NaN
+        return _solve_roughly(Q, x, y, T, basic, free, low, scale, lower, upper)
     return 0.5 * (lower + upper)
 
 

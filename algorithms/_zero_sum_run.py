@@ -101,6 +101,7 @@ class ZeroSumRun(StagedRun):
             for k in range(n)
         ]
         self.whole = (layout.blocks, layout.wide, self.parts[0][2])
+        self.parts = [part for part in self.parts if len(part[0]) + len(part[1])] or [self.whole]
 
     def _wide_room(self) -> NDArray[np.int64]:
         return self.lanes * (-(-self.layout.wide[:, :2] // self.lanes)).sum(1)

@@ -25,6 +25,7 @@ from metamarl.algorithms._batch_work import BatchWork
 from metamarl.algorithms._solving_status import SolvingStatus
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted
+from metamarl.algorithms.torch_extra import need_torch
 from metamarl.envs.checks import available_memory, check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.sampled_game import SampledGame
@@ -47,7 +48,8 @@ def solve_many(
 
     Args:
         games: the games, of any shapes and clocks; it pays where many have the same.
-        solver: "omd", or an `OptimisticMirrorDescent`, but not with `output="chained"`.
+        solver: "omd", or an `OptimisticMirrorDescent`, but not with `output="chained"` or
+            `precision="single"`; threads are torch's.
         tol: gap to reach, in units of the games' rewards.
         max_iterations: where to give up; the solver's own limit if left out.
         device: "cpu", "cuda", "cuda:1", …: what torch calls it, with double precision.
@@ -114,19 +116,19 @@ def _check_solver(solver: Any) -> OptimisticMirrorDescent:
     if not isinstance(options, OptimisticMirrorDescent):
         kind = ValueError if isinstance(solver, str) else TypeError
         raise kind(complaint("solver", WHERE, must, solver))
-    for name, bad in (("output", "chained"), ("equilibrium", "ce"), ("step_size", "logarithmic")):
+    for name, bad in (
+        ("output", "chained"),
+        ("equilibrium", "ce"),
+        ("step_size", "logarithmic"),
+        ("precision", "single"),
+    ):
         if getattr(options, name) == bad:
             raise ValueError(complaint(name, WHERE, f"another one than {bad!r}", bad))
     return options
 
 
 def _find_device(device: Any) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            "solve_many needs packages that are not here: pip install 'metamarl[torch]'."
-        ) from None
+    torch = need_torch(WHERE)
     must = "a torch device that is here, such as 'cpu'" + " or 'cuda'" * torch.cuda.is_available()
     if not isinstance(device, (str, torch.device)):
         raise TypeError(complaint("device", WHERE, must, device))

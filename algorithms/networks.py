@@ -88,7 +88,7 @@ class Networks(nn.Module):
     ) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # and not those of CUDA devices
             self.groups = nn.ModuleList(
                 ActorCritic(n_in, hidden, k) for n_in, k in zip(sizes, n_actions, strict=True)
             )

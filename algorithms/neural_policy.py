@@ -1,19 +1,20 @@
 """What networks have learned, as a policy: to play it, to look at it, and to grade it exactly."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from metamarl.algorithms.networks import ActorCritic, Networks
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.stepping_environments import Eyes
 from metamarl.envs.checks import complaint
 from metamarl.envs.environment import WAIT
 from metamarl.envs.episodes import EpisodicEnvironment
 from metamarl.envs.game import MarkovGame
+
+if TYPE_CHECKING:
+    from metamarl.algorithms.networks import Networks
 
 WHERE = "NeuralPolicy.act"
 ROWS = 8192  # of the game, evaluated at once
@@ -33,7 +34,7 @@ class NeuralPolicy:
     """
 
     def __init__(
-        self, env: EpisodicEnvironment, networks: Networks, eyes: Eyes, seed: int = 0
+        self, env: EpisodicEnvironment, networks: "Networks", eyes: Eyes, seed: int = 0
     ) -> None:
         self.env, self.networks, self.eyes = env, networks, eyes
         self.begin(seed)
@@ -47,16 +48,17 @@ class NeuralPolicy:
         """Begin the draws of `act` anew."""
         self.rng = np.random.default_rng(seed)
 
-    @torch.no_grad()
     def many(
         self, player: int, rows: NDArray[Any], masks: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         """`(K, A)` probabilities for K inputs of a player's network and masks `(K, A)`."""
-        network = self.networks.groups[self.eyes.layout.group[player]]
-        assert isinstance(network, ActorCritic)
+        import torch
+
+        network: Any = self.networks.groups[self.eyes.layout.group[player]]
         device = next(network.parameters()).device
         x, legal = torch.from_numpy(rows).to(device), torch.from_numpy(masks).to(device)
-        policy = network.log_policy(x, legal).exp().double().cpu().numpy()
+        with torch.no_grad():
+            policy = network.log_policy(x, legal).exp().double().cpu().numpy()
         policy = np.where(masks, policy, 0.0)
         return np.asarray(policy / policy.sum(1, keepdims=True))
 

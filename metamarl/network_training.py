@@ -21,6 +21,7 @@ from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescen
 from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import solve
 from metamarl.algorithms.stage_starts import Plays, StageStart
+from metamarl.algorithms.torch_extra import need_torch
 from metamarl.envs.checks import check_integer, check_kind, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.stage_network import StageNetwork
@@ -58,12 +59,7 @@ def train_network(
         TypeError, ValueError: a bad parameter, or games that are not zero-sum.
         ImportError: without torch.
     """
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(
-            "Training a network needs packages that are not here: pip install 'metamarl[torch]'."
-        ) from None
+    torch = need_torch(WHERE)
     games = _check_games(games)
     steps, seed = check_integer(steps, "steps", WHERE, 0), check_integer(seed, "seed", WHERE, 0)
     solver = OptimisticMirrorDescent() if solver is None else solver

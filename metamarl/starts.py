@@ -90,7 +90,8 @@ class LearnedStart(MetaLearner):
         content = {"format": FORMAT, "weights": dict(self.weights), **self.described()}
 
         def write(temporary: Path) -> None:
-            torch.save(content, temporary)
+            with temporary.open("wb") as file:  # torch takes no name that begins with a dot
+                torch.save(content, file)
 
         write_atomically(Path(path), write)
         return Path(path)

@@ -66,11 +66,11 @@ class TierPart:
                 Increments(np.array(starts, np.int64), np.array(values, float), episodes)
                 for starts, values, episodes in kept["increments"]
             ],
-            config=kept["config"],
+            config=dict(kept["config"]),
             span=kept["span"],
             **arrays,
         )
-        return self.complete(run), kept["seconds"]
+        return self.complete(run), float(kept["seconds"])
 
 
 def run_there(k: int, part: TierPart) -> tuple[int, TieredRun, float]:

@@ -597,6 +597,19 @@ def test_matrix_games_against_quantecon(size):
         assert abs(solve_matrix(Q)[0] - minmax(Q)[0]) < 1e-12
 
 
+@pytest.mark.parametrize("noise", [1e-11, 1e-10, 1e-9, 1e-8, 1e-6])
+@pytest.mark.parametrize("most", [12, 60])
+def test_nearly_tied_matrix_games(most, noise):
+    """Rows and columns that are equal up to noise: small pivots lose all digits."""
+    rng = np.random.default_rng(0)
+    for _ in range(300 if most < 20 else 20):
+        A, B = rng.integers(most // 4, most + 1, 2)
+        Q = rng.normal(size=(A, B))[rng.integers(0, A, A)][:, rng.integers(0, B, B)]
+        Q += noise * rng.normal(size=(A, B))
+        _, x, y = solve_matrix(Q)
+        assert (Q @ y).max() - (x @ Q).min() < 1e-5 * (Q.max() - Q.min())
+
+
 def test_a_basis_computed_anew_is_the_same():
     rng = np.random.default_rng(0)
     Q = rng.integers(-3, 4, (6, 8)).astype(float)
@@ -604,7 +617,7 @@ def test_a_basis_computed_anew_is_the_same():
     T, again = np.empty((7, 10)), np.empty((7, 10))
     basic, free = np.arange(8, 14), np.arange(8)
     _stage_games._fill(T, Q, low, scale)
-    _stage_games._simplex(T, basic, free, 0)
+    _stage_games._simplex(T, basic, free, 0, _stage_games.PIVOT, _stage_games.OPTIMAL)
     x, y, u, w = (np.empty(k) for k in (6, 8, 6, 8))
     _stage_games._read_policies(T, basic, free, x, y)
     assert (y > 0).sum() > 1  # there was something to do

@@ -164,3 +164,15 @@ def test_bad_options():
         mm.OptimisticMirrorDescent(precision="single", regularizer="euclidean")
     with pytest.raises(ValueError, match="'double' in a general-sum game"):
         mm.solve(mm.make("prisoners"), mm.OptimisticMirrorDescent(precision="single"))
+
+
+def test_gaps_of_single_precision_are_certified():
+    """Plays in float32 sum to 1 to seven digits only, which large rewards would turn into a gap."""
+    rng = np.random.default_rng(5)
+    P, R = rng.dirichlet(np.ones(3), size=(3, 2, 4)), rng.normal(size=(3, 2, 4))
+    there, here = (mm.MarkovGame(P, np.stack([r, -r]), horizon=3) for r in (R + 1e5, R))
+    solver = mm.OptimisticMirrorDescent(precision="single")
+    found = mm.solve(there, solver, tol=1e-6, max_iterations=5000, throw=False)
+    rows = [policy / policy.sum(-1, keepdims=True) for policy in found.policy]
+    assert found.gap >= mm.nash_gap(here, mm.JointPolicy(rows)) - 1e-9
+    assert all(np.abs(policy.sum(-1) - 1.0).max() < 1e-12 for policy in found.policy)

@@ -217,7 +217,7 @@ def test_tasks_of_another_shape_are_refused(start):
 
 
 def test_a_start_with_options_comes_back_from_its_file(start, tmp_path):
-    again = mm.load_start(start.save(tmp_path / "start.pt"))
+    again = mm.load_start(start.save(tmp_path / "start"))
     assert again.options == start.options == QUICK
     assert again.described() == start.described()
     assert same(dict(again.weights), dict(start.weights))
