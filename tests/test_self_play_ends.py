@@ -198,3 +198,25 @@ def test_who_leaves_early_learns_from_its_last_choice(make, discount, monkeypatc
     np.testing.assert_allclose(batches[0].returns * scale, batches[0].actions, atol=1e-6)
     assert kept["known"].all()
     assert not kept["ended"].any()
+
+
+# --- longer than what is looked at
+
+
+class Round(Turns):
+    """Eight agents in turn, for long."""
+
+    length = 1000
+    actions = (2,) * 8
+    first = (0,) * 8
+
+    def __init__(self):
+        super().__init__(tuple("abcdefgh"))
+
+
+def test_a_rollout_too_short_to_learn_from_is_said():
+    env = mm.EpisodicEnvironment(Round)
+    with pytest.raises(ValueError, match=r"'rollout' parameter of learn must be larger.* Got 6 "):
+        mm.learn(env, OPTIONS, 24, device="cpu")
+    enough = mm.NeuralMirrorDescent(hidden=(8,), copies=2, rollout=9)
+    assert mm.learn(env, enough, 18, device="cpu").steps == 18
