@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from metamarl.algorithms.checkpoints import load_checkpoint, run_name, save_checkpoint
+from metamarl.algorithms.checkpoints import (
+    cannot_be_read,
+    load_checkpoint,
+    run_name,
+    save_checkpoint,
+)
 from metamarl.algorithms.evaluation import nash_gap
 from metamarl.algorithms.learner import Learner
 from metamarl.algorithms.learning import span_of, step_limit
@@ -16,6 +21,7 @@ from metamarl.algorithms.neural_policy import NeuralPolicy
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.stepping import AbstractStepper, TabularStepper
 from metamarl.algorithms.stepping_environments import EnvironmentStepper, Eyes
+from metamarl.envs.checks import complaint
 from metamarl.envs.episodes import EpisodicEnvironment
 
 
@@ -35,7 +41,8 @@ class LearningRun:
         self.env, self.options = env, options
         self.per_update = options.copies * options.rollout
         self.n_updates = max(1, steps // self.per_update)
-        self.learner = Learner(make_stepper(env, options), options, env.discount, seed, device)
+        stepper = make_stepper(env, options)
+        self.learner = Learner(stepper, options, env.discount, seed, device)
         self.updates = 0
         self.seconds = 0.0
         self.records: list[tuple[int, float, float]] = []
@@ -44,9 +51,13 @@ class LearningRun:
         self._span = span_of(env)
         self._folder: Path | None = None
         learned = init is not None and not isinstance(init, Mapping)  # a learned start
+        seen = None
+        if isinstance(stepper, EnvironmentStepper):
+            seen = [str(space) for space in stepper.eyes.spaces]
         self._about = run_name(
-            env, options, init.weights if learned else init, steps=steps, seed=seed, checks=checks,
-            device=device, adapter=repr(init.adapter) if learned else None,
+            env, options, init.weights if learned else init, seen, steps=steps, seed=seed,
+            checks=checks, device=device,
+            start=[repr(init.adapter), init.seed] if learned else None,
         )  # fmt: skip
         self.adapted = None
         """What adapts; None where everything does."""
@@ -68,19 +79,31 @@ class LearningRun:
         """Keep checkpoints in `folder`, and go on from the one that is there."""
         self._folder = folder
         state = load_checkpoint(folder, self._about, self._device)
-        if state is not None:
+        if state is None:
+            return
+        try:
             self.learner.load_state(state["learner"])
-            self.updates, self.seconds = state["updates"], state["seconds"]
+            self.updates, self.seconds = int(state["updates"]), float(state["seconds"])
             self.records = [(int(at), gap, seconds) for at, gap, seconds in state["records"]]
+            self.scalars = {name: float(number) for name, number in state["scalars"].items()}
+        except Exception as error:  # whatever else than a learner's state makes of it
+            raise cannot_be_read(folder, error) from error
 
     def advance(self) -> Iterator[dict[str, float]]:
-        """Do what is left, update by update; yields what there is to write down of each."""
+        """Do what is left, update by update; yields what there is to write down of each.
+
+        Raises ValueError where the first rollout shows of no choice what it led to.
+        """
         began = time.perf_counter() - self.seconds
-        anew = True
+        anew, learned = True, self.updates > 0
         while self.updates < self.n_updates:
             if anew:
                 self.learner.play.begin()
             batches = self.learner.gather()
+            learned = learned or any(batch is not None and len(batch) for batch in batches)
+            if not learned:
+                must = "larger: nobody chose twice, or came to an end, within it"
+                raise ValueError(complaint("rollout", "learn", must, self.options.rollout))
             self.scalars = self.learner.update(batches, self.updates / self.n_updates)
             if not np.isfinite(list(self.scalars.values())).all():
                 words = "the losses became infinite or undefined; try smaller learning rates."
@@ -110,6 +133,7 @@ class LearningRun:
                 "updates": self.updates,
                 "seconds": self.seconds,
                 "records": [list(record) for record in self.records],
+                "scalars": {name: float(number) for name, number in self.scalars.items()},
             }
             save_checkpoint(self._folder, self._about, state)
 

@@ -97,7 +97,8 @@ def learn(
         seed: of everything.
         init: weights to start from: a `NeuralSolution`, a `NeuralPolicy` or a `state_dict`; or a
             `LearnedStart`, of which only what adapts is learned.
-        folder: for a checkpoint, from which the same call goes on.
+        folder: for a checkpoint, from which the same call goes on; what a function is that makes an
+            environment is not seen, but for a `functools.partial` with plain values.
         tensorboard: folder for TensorBoard's scalars.
         device: "cpu", "cuda", or "auto": CUDA where it is there.
         checks: how often, evenly spaced, the exact gap is measured where it can be, the checkpoint
@@ -105,7 +106,8 @@ def learn(
         progress: show progress on a terminal.
 
     Raises:
-        TypeError, ValueError: a bad parameter, or an environment that cannot be learned in.
+        TypeError, ValueError: a bad parameter, an environment that cannot be learned in, or
+            `options.rollout` steps in which nobody chooses twice or comes to an end.
         ImportError: without PyTorch.
         FloatingPointError: the losses became infinite or undefined.
     """

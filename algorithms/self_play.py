@@ -91,7 +91,8 @@ def advantages(
         ended: `(T, N, n)` whose episode ended with the step.
         beyond: `(T, N, n)` what would have followed episodes that were cut off, else 0.
         after: `(N, n)` values of the choices that come after the last step.
-        known: `(N, n)` who makes such a choice: of others, what follows is not known.
+        known: `(N, n)` who makes such a choice, or none any more: of others, what follows is not
+            known.
         discount: γ.
         trace: λ.
     """
@@ -181,8 +182,8 @@ class SelfPlay:
             q, values[t, copies, players] = self._values(g, x, log_policy)
             joined.append((x, legal, chosen, log_policy, q, t, copies, players))
         gain, sure = advantages(
-            rewards / self.scale.now(), values, moves, ended, beyond, after, stepper.moves,
-            self.discount, self.trace,
+            rewards / self.scale.now(), values, moves, ended, beyond, after,
+            stepper.moves | stepper.gone, self.discount, self.trace,
         )  # fmt: skip
         return [None if one is None else self._batch(one, values + gain, sure) for one in joined]
 
@@ -208,14 +209,13 @@ class SelfPlay:
         return q, (log_policy.exp() * q).sum(1).double().cpu().numpy()
 
     def _look_beyond(self, cut: NDArray[np.bool_], into: Array) -> None:
-        """Values of what was cut off: by the critic, under the policy without its mask."""
+        """Values of what was cut off: by the critic, under the policy."""
         for g in range(len(self.stepper.layout.sizes)):
             copies, players = np.nonzero(cut & (self.group == g))
             if len(copies):
-                x = torch.from_numpy(self.stepper.last(copies, players)).to(self.device)
-                network = self._network(g)
-                found = (network.actor(x).softmax(-1) * network.critic(x)).sum(1)
-                into[copies, players] = found.cpu().numpy()
+                found = self.stepper.last(copies, players)
+                x, legal = (torch.from_numpy(part).to(self.device) for part in found)
+                into[copies, players] = self._values(g, x, self._network(g).log_policy(x, legal))[1]
 
     def _network(self, g: int) -> ActorCritic:
         network = self.networks.groups[g]

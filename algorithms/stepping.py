@@ -52,6 +52,8 @@ class AbstractStepper(ABC):
     n_copies: int
     moves: NDArray[np.bool_]
     """`(N, n)` who moves now."""
+    gone: NDArray[np.bool_]
+    """`(N, n)` who has left its episode, which goes on for others: it chooses no more in it."""
 
     @abstractmethod
     def reset(self, rng: np.random.Generator) -> None:
@@ -66,8 +68,8 @@ class AbstractStepper(ABC):
         """Play `(N, n)` actions; those of players who do not move are ignored."""
 
     @abstractmethod
-    def last(self, copies: Integers, players: Integers) -> NDArray:
-        """Inputs `(K, …)` of what K players saw at the end of the episodes that are just over."""
+    def last(self, copies: Integers, players: Integers) -> tuple[NDArray, NDArray[np.bool_]]:
+        """Inputs `(K, …)` and masks `(K, A)` of K players, of one group, that were just cut off."""
 
     def close(self) -> None:  # noqa: B027
         """Let go of what is held open."""
@@ -108,7 +110,7 @@ class TabularStepper(AbstractStepper):
         n = game.n_players
         self.layout = make_layout(game.n_actions, [width] * n, game.n_actions, share)
         self.width = width
-        self.moves = np.ones((n_copies, n), bool)
+        self.moves, self.gone = np.ones((n_copies, n), bool), np.zeros((n_copies, n), bool)
         self._place = [mask.cumsum(1) - 1 for mask in table.legal]
         self._cumulative = table.probabilities.cumsum()  # every row adds 1
         timed = table.reward_stride or table.transition_stride
@@ -133,14 +135,18 @@ class TabularStepper(AbstractStepper):
     def see(self, copies: Integers, players: Integers) -> tuple[NDArray, NDArray[np.bool_]]:
         """Places of ones, and what is legal in the state."""
         states = self.state[copies]
+        return self._inputs(states, self.time[copies], players), self._legal(states, players)
+
+    def last(self, copies: Integers, players: Integers) -> tuple[NDArray, NDArray[np.bool_]]:
+        """The same at the end of the episodes."""
+        states = self._last_state[copies]
+        return self._inputs(states, self._last_time[copies], players), self._legal(states, players)
+
+    def _legal(self, states: Integers, players: Integers) -> NDArray[np.bool_]:
         legal = self.game.legal[players[0]][states]
         for i in np.unique(players[1:]):
             legal[players == i] = self.game.legal[i][states[players == i]]
-        return self._inputs(states, self.time[copies], players), legal
-
-    def last(self, copies: Integers, players: Integers) -> NDArray:
-        """Places of ones at the end of the episodes."""
-        return self._inputs(self._last_state[copies], self._last_time[copies], players)
+        return legal
 
     def _inputs(self, states: Integers, times: Integers, players: Integers) -> NDArray:
         columns = [states]

@@ -15,6 +15,7 @@ from metamarl.envs.environment import Environment
 from metamarl.envs.episodes import EpisodicEnvironment
 
 WHERE = "learn"
+Sight = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 def _space(space_of: Callable[[Any], Any], agent: Any) -> Any:
@@ -125,6 +126,7 @@ class EnvironmentStepper(AbstractStepper):
         view.env.close()
         self.layout = self.eyes.layout
         self.moves = np.zeros((n_copies, env.n_players), bool)
+        self.gone = np.zeros((n_copies, env.n_players), bool)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Make all copies anew, with seeds from `rng`: nothing of the old ones lives on."""
@@ -133,7 +135,8 @@ class EnvironmentStepper(AbstractStepper):
         seeds = rng.integers(2**31 - 1, size=self.n_copies).tolist()
         self._views = [self.env.open(seed) for seed in seeds]
         self._steps = [0] * self.n_copies
-        self._last: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._last: dict[tuple[int, int], Sight] = {}
+        self._chosen_by: dict[tuple[int, int], Sight] = {}
         for k, view in enumerate(self._views):
             self._begun(k, view)
 
@@ -147,6 +150,8 @@ class EnvironmentStepper(AbstractStepper):
     def _find(self, copy: int, view: Environment) -> None:
         self.moves[copy] = False
         self.moves[copy, list(view.movers)] = True
+        left = [agent not in view.env.agents for agent in view.agents]  # some without a word
+        self.gone[copy] = np.array(view.terminated) | np.array(view.truncated) | np.array(left)
 
     def see(self, copies: Integers, players: Integers) -> tuple[NDArray, NDArray[np.bool_]]:
         """Flattened observations, and masks."""
@@ -156,13 +161,24 @@ class EnvironmentStepper(AbstractStepper):
             view = self._views[copy]
             rows.append(self.eyes.row(i, view.observation(i)))
             masks[k, view.legal(i)] = True
+            self._chosen_by[copy, i] = rows[k], masks[k]
         return np.stack(rows), masks
 
-    def last(self, copies: Integers, players: Integers) -> NDArray:
-        """Flattened last observations."""
-        return np.stack(
-            [self._last[key] for key in zip(copies.tolist(), players.tolist(), strict=True)]
-        )
+    def last(self, copies: Integers, players: Integers) -> tuple[NDArray, NDArray[np.bool_]]:
+        """Flattened last observations and masks; all is legal where nothing is marked as such."""
+        keys = zip(copies.tolist(), players.tolist(), strict=True)
+        rows, masks = zip(*(self._last[key] for key in keys), strict=True)
+        return np.stack(rows), np.stack(masks)
+
+    def _sight(self, copy: int, player: int, view: Environment) -> Sight:
+        """What a player sees; of one that is no longer shown anything, what it last chose by."""
+        observation = view.observation(player)
+        if observation is None and (copy, player) in self._chosen_by:
+            return self._chosen_by[copy, player]
+        legal = self.env.legal(player, observation, view.info(player))
+        mask = np.zeros(self.env.n_actions[player], bool)
+        mask[legal if len(legal) else slice(None)] = True
+        return self.eyes.row(player, observation), mask
 
     def step(self, actions: Integers) -> Outcome:
         """Play every copy one step; copies that are over begin anew."""
@@ -173,18 +189,28 @@ class EnvironmentStepper(AbstractStepper):
             chosen = actions[copy].tolist()
             rewards[copy] = view.step({i: chosen[i] for i in view.movers})
             self._steps[copy] += 1
-            if not view.over and self._steps[copy] < self.env.max_steps:
+            over = view.over or self._steps[copy] >= self.env.max_steps
+            cut[copy] = self._cut(copy, view, over)
+            # rewards that come after a player's own end still are its rewards
+            ended[copy] = over | cut[copy]
+            for i in np.flatnonzero(cut[copy]).tolist():
+                self._last[copy, i] = self._sight(copy, i, view)
+            if not over:
                 self._find(copy, view)
                 continue
-            ended[copy] = True  # rewards that come after a player's own end still are its rewards
-            cut[copy] = ~np.array(view.terminated)
-            if self.env.discount < 1:
-                for i in np.flatnonzero(cut[copy]).tolist():
-                    self._last[copy, i] = self.eyes.row(i, view.observation(i))
             view.reset(int(self._rng.integers(2**31 - 1)))
             self._steps[copy] = 0
             self._begun(copy, view)
         return Outcome(rewards=rewards, ended=ended, cut=cut)
+
+    def _cut(self, copy: int, view: Environment, over: bool) -> NDArray[np.bool_]:
+        """`(n,)` who was cut off by this step, on its own or with all; none where γ = 1."""
+        cut = np.array(view.truncated)
+        if self.env.discount == 1:
+            return np.zeros_like(cut)
+        if over:
+            cut |= [view.observation(i) is not None for i in range(self.env.n_players)]
+        return cut & ~np.array(view.terminated) & ~self.gone[copy]
 
     def close(self) -> None:
         """Close all copies."""
