@@ -7,6 +7,7 @@ its work in in rounds, of one part for every worker. Everything is computed from
 that on machines of one kind the numbers do not depend on who computes them.
 """
 
+import signal
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from numbers import Integral
 from typing import Any
 
 from joblib import Parallel, cpu_count, effective_n_jobs, parallel_config
+from joblib._parallel_backends import LokyBackend
 from joblib.parallel import get_active_backend
 
 from metamarl.envs.checks import check_choice, complaint, said
@@ -98,8 +100,12 @@ class Workers:
 
 def distribute(work: Sequence[Any], n: int) -> Generator[Any, None, None]:
     """Results of joblib's delayed calls from `n` workers, as they come."""
-    if get_active_backend()[0].supports_return_generator:
-        results = Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1)(work)
+    backend = get_active_backend()[0]
+    if backend.supports_return_generator:
+        how: dict[str, Any] = {}
+        if isinstance(backend, LokyBackend):  # processes
+            how["initializer"] = _leave_interrupts_alone
+        results = Parallel(n_jobs=n, return_as="generator_unordered", batch_size=1, **how)(work)
         try:
             for result in results:  # noqa: UP028  (`yield from` would close them itself)
                 yield result
@@ -110,6 +116,11 @@ def distribute(work: Sequence[Any], n: int) -> Generator[Any, None, None]:
         return
     for first in range(0, len(work), n):
         yield from Parallel(n_jobs=n, batch_size=1)(work[first : first + n])
+
+
+def _leave_interrupts_alone() -> None:
+    """Ctrl-C reaches a worker too, which has nothing to say about it: the first process ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _missing(extra: str) -> str:
