@@ -13,7 +13,7 @@ from contests.arrays import Array
 from contests.measuring import Contest, Contestant, NotOfferedError, Work
 from contests.sizes import Sizes
 
-ETA, TIMES = 0.1, 100
+ETA, TIMES = 0.1, 1000
 
 
 def contests(sizes: Sizes) -> Iterator[Contest]:
@@ -34,10 +34,11 @@ def contest(name: str, N: int, A: int, sizes: Sizes) -> Contest:
         return lambda: ours.iterate(Q, ETA, TIMES, **options)
 
     contestants = [
-        Contestant(name="metamarl omd", prepare=own()),
+        Contestant(name="metamarl omd", prepare=own(threads=1)),
         Contestant(name="metamarl omd, two threads", prepare=own(threads=2), threads="2"),
         Contestant(
-            name="metamarl omd, single precision", prepare=own(precision="single"), tolerance=1e-3
+            name="metamarl omd, single precision",
+            prepare=own(precision="single", threads=1), tolerance=1e-3,
         ),
         Contestant(
             name="metamarl omd, single precision, two threads",
