@@ -8,30 +8,9 @@ when a kernel of another file changes.
 import numpy as np
 from numba import njit
 
-from metamarl.algorithms._vectors import LANE_BYTES, load, spread, total
+from metamarl.algorithms._vectors import expected
 
-LANES = LANE_BYTES // 8  # of float64
 JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-
-
-@njit(**JIT)
-def _expected(indices, probabilities, begin, end, values):
-    """Σ probabilities·values[indices] of one row; neighbours, as in dense rows, without indices."""
-    q, e = 0.0, begin
-    if end - begin >= LANES and indices[end - 1] - indices[begin] == end - begin - 1:  # sorted
-        shift = indices[begin] - begin
-        sums = spread(q, values)
-        while e + LANES <= end:
-            sums = sums + load(probabilities, e) * load(values, e + shift)
-            e += LANES
-        q = total(sums)
-        while e < end:
-            q += probabilities[e] * values[e + shift]
-            e += 1
-    while e < end:
-        q += probabilities[e] * values[indices[e]]
-        e += 1
-    return q
 
 
 @njit(**JIT)
@@ -110,7 +89,7 @@ def backward(
                 w = weight[k]
                 if w != 0.0:
                     r = rows[s] + k + step * transition_stride
-                    q = _expected(indices, probabilities, indptr[r], indptr[r + 1], later)
+                    q = expected(indices, probabilities, indptr[r], indptr[r + 1], later)
                     q = reward[player, rows[s] + k + step * reward_stride] + discount * q
                     own[(k // inner) % mine] += w * q
             best, total = 0, 0.0

@@ -5,7 +5,7 @@
 it there, which it would not do with a loop over lanes. Two AVX-512 registers at a time hide the
 latency of one (measured: one is a third slower, four no faster).
 
-There is no kernel here, but kernels are compiled from this: Numba's cache does not notice a change
+Kernels elsewhere are compiled from this: Numba's cache does not notice a change
 in this file, so that `__pycache__` has to go after one.
 """
 
@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core.datamodel import models
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, register_model
 from numpy.typing import DTypeLike, NDArray
 
 LANE_BYTES = 128
+LANES = LANE_BYTES // 8  # of float64
+JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 ALIGNED = 64  # bytes of a cache line: a vector that straddles two costs two
 
 
@@ -177,3 +179,23 @@ def exponential(typingctx, vector):  # noqa: ARG001
         return builder.fmul(p, builder.bitcast(scale, wide))
 
     return vector(vector), build
+
+
+@njit(**JIT)
+def expected(indices, probabilities, begin, end, values):
+    """Σ probabilities·values[indices] of one row; neighbours, as in dense rows, without indices."""
+    q, e = 0.0, begin
+    if end - begin >= LANES and indices[end - 1] - indices[begin] == end - begin - 1:  # sorted
+        shift = indices[begin] - begin
+        sums = spread(q, values)
+        while e + LANES <= end:
+            sums = sums + load(probabilities, e) * load(values, e + shift)
+            e += LANES
+        q = total(sums)
+        while e < end:
+            q += probabilities[e] * values[e + shift]
+            e += 1
+    while e < end:
+        q += probabilities[e] * values[indices[e]]
+        e += 1
+    return q

@@ -125,7 +125,7 @@ def learn(
 
     with ExitStack() as held:
         held.enter_context(one_thread(found))
-        start = init if init is None or hasattr(init, "attach") else _weights(init)
+        start = init if init is None or hasattr(init, "weights") else _weights(init)
         run = LearningRun(env, options, steps, seed, found, checks, start)
         held.callback(run.learner.stepper.close)
         if folder is not None:

@@ -67,7 +67,7 @@ class Eyes:
         for agent, space in zip(view.agents, self.spaces, strict=True):
             try:
                 widths.append(int(flatdim(space)))
-            except (NotImplementedError, ValueError):
+            except (AttributeError, NotImplementedError, ValueError):
                 must = "a function that makes an environment whose observations can be flattened"
                 got = said(f"{space} for {agent!r}")
                 raise TypeError(complaint("env", WHERE, must, got)) from None
