@@ -5,8 +5,8 @@ side by side in blocks, one per lane of a vector: number c of a block's matrix i
 that number of all its games, so that the code of one game serves a block, and a block's whole stage
 runs out of the first-level cache. Policies and sums lie alike, player 0's A rows before player 1's
 B rows. A game with fewer actions than its block has zeros in its matrix there, and the logarithm
-`BARRED` in its policies, which adds exactly nothing. Where there are too few games for a block, or
-they are too large for the cache, a vector holds neighbouring actions of one game (`wide_entropy`).
+`BARRED` in its policies, which adds exactly nothing. Games that are too few
+for a block, or too large for the cache: see `_wide_mirror_descent`.
 
 Kernels that call each other live in this one file, because Numba's cache does not notice when a
 kernel of another file changes.
@@ -15,45 +15,34 @@ kernel of another file changes.
 from numba import njit
 from numba.cpython.unsafe.tuple import tuple_setitem
 
+from metamarl.algorithms._jit import BARE
 from metamarl.algorithms._vectors import (
     LANE_BYTES,
     exponential,
-    largest,
+    fold,
     load,
+    pick,
     spread,
     store,
-    total,
 )
 
 BARRED = -1e30
 FOLD = 32  # iterations after which float32 sums go to float64
 # No 'reassoc': it would undo the rounding in `exponential`.
 FAST = {"contract", "nnan", "ninf", "nsz", "arcp"}
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": FAST}
+JIT = {**BARE, "fastmath": FAST}
+INLINE = {**JIT, "forceinline": True}  # a call would pass vectors through memory
 
 
-@njit(**JIT)
-def _fold(lanes, A, B, M, U, S, V, all_S, all_V):
-    """Add S and V to all_S and all_V, clear them, and take M and U down by the largest U."""
-    for begin, end in ((0, A), (A, A + B)):
-        for i in range(lanes):
-            top = U[begin * lanes + i]
-            for k in range(begin + 1, end):
-                top = max(top, U[k * lanes + i])
-            for k in range(begin, end):
-                M[k * lanes + i] -= top
-                U[k * lanes + i] -= top
-    for k in range(len(S)):
-        all_S[k] += S[k]
-        S[k] = 0.0
-    for i in range(len(V)):
-        all_V[i] += V[i]
-        V[i] = 0.0
-
-
-@njit(**JIT)
+@njit(**INLINE)
 def _exponentials(U, begin, end, lanes, top):
     """U = e^(U - top); returns its sum."""
+    if end - begin == 2:  # the larger is e^0 = 1
+        a, b = load(U, begin * lanes), load(U, (begin + 1) * lanes)
+        one, e = spread(U.dtype.type(1.0), U), exponential((a - top) + (b - top))
+        store(U, begin * lanes, pick(a, b, one, e))
+        store(U, (begin + 1) * lanes, pick(a, b, e, one))
+        return one + e
     z = exponential(load(U, begin * lanes) - top)
     store(U, begin * lanes, z)
     for k in range(begin + 1, end):
@@ -63,7 +52,7 @@ def _exponentials(U, begin, end, lanes, top):
     return z
 
 
-@njit(**JIT)
+@njit(**INLINE)
 def _rows(zeros, a, v, top, lanes, A, B, Q, M, U, S, P, over_x, over_y, eta, hope):
     """Play the rows from a on, as many as there are `zeros`: they stay in registers meanwhile.
 
@@ -93,6 +82,49 @@ def _rows(zeros, a, v, top, lanes, A, B, Q, M, U, S, P, over_x, over_y, eta, hop
     return v, top
 
 
+@njit(**INLINE)
+def _largest(U, begin, end, lanes):
+    """The largest of the vectors `begin` to `end` of U, lane by lane."""
+    top = load(U, begin * lanes)
+    for k in range(begin + 1, end):
+        top = max(top, load(U, k * lanes))
+    return top
+
+
+@njit(**INLINE)
+def _iteration(lanes, A, B, Q, M, U, S, P, eta, hope, low, v, x_top, y_top):
+    """One iteration of a block. Returns the sum of values and the largest U of both players."""
+    one = spread(Q.dtype.type(1.0), Q)
+    o = one - one
+    over_x = one / _exponentials(U, 0, A, lanes, x_top)
+    over_y = one / _exponentials(U, A, A + B, lanes, y_top)
+    here = (lanes, A, B, Q, M, U, S, P, over_x, over_y, eta, hope)
+    x_top = y_top = low
+    for b in range(B):
+        store(P, b * lanes, o)
+    a = 0
+    while a + 5 <= A:
+        v, x_top = _rows((o, o, o, o, o), a, v, x_top, *here)
+        a += 5
+    if a + 4 == A:
+        v, x_top = _rows((o, o, o, o), a, v, x_top, *here)
+    elif a + 3 == A:
+        v, x_top = _rows((o, o, o), a, v, x_top, *here)
+    elif a + 2 == A:
+        v, x_top = _rows((o, o), a, v, x_top, *here)
+    elif a + 1 == A:
+        v, x_top = _rows((o,), a, v, x_top, *here)
+    for b in range(B):
+        k, g = (A + b) * lanes, load(P, b * lanes)
+        store(S, k, load(S, k) + load(U, k) * over_y)
+        w = load(M, k) - eta * g
+        store(M, k, w)
+        w = w - hope * g
+        store(U, k, w)
+        y_top = max(y_top, w)
+    return v, x_top, y_top
+
+
 @njit(**JIT)
 def entropy(blocks, Q, M, U, S, V, all_S, all_V, eta, hope, work, done, times):
     """Iterate entropic mirror descent `times` times in every block. In place.
@@ -106,9 +138,8 @@ def entropy(blocks, Q, M, U, S, V, all_S, all_V, eta, hope, work, done, times):
     before they go to all_S and all_V. `work`: room for the B rows of a block.
     """
     lanes = LANE_BYTES // Q.itemsize
-    one, low = spread(Q.dtype.type(1.0), Q), spread(Q.dtype.type(BARRED), Q)
-    o = one - one
-    fold = FOLD if Q.itemsize == 4 else 2**62
+    low = spread(Q.dtype.type(BARRED), Q)
+    often = FOLD if Q.itemsize == 4 else 2**62
     for n in range(len(blocks)):
         A, B, lane = blocks[n, 0], blocks[n, 1], blocks[n, 4]
         q = Q[blocks[n, 2] : blocks[n, 2] + A * B * lanes]
@@ -123,125 +154,14 @@ def entropy(blocks, Q, M, U, S, V, all_S, all_V, eta, hope, work, done, times):
         h, h_next = load(eta, lane), load(hope, lane)
         t, until = done, done
         while t < done + times:
-            until = min(done + times, t + fold - t % fold)
-            v, x_top, y_top = load(V, lane), low, low
-            for k in range(A):
-                x_top = max(x_top, load(u, k * lanes))
-            for k in range(A, A + B):
-                y_top = max(y_top, load(u, k * lanes))
+            until = min(done + times, t + often - t % often)
+            v, x_top, y_top = load(V, lane), _largest(u, 0, A, lanes), _largest(u, A, A + B, lanes)
             for _ in range(t, until):
-                over_x = one / _exponentials(u, 0, A, lanes, x_top)
-                over_y = one / _exponentials(u, A, A + B, lanes, y_top)
-                here = (lanes, A, B, q, m, u, s, work, over_x, over_y, h, h_next)
-                x_top = y_top = low
-                for b in range(B):
-                    store(work, b * lanes, o)
-                a = 0
-                while a + 5 <= A:
-                    v, x_top = _rows((o, o, o, o, o), a, v, x_top, *here)
-                    a += 5
-                if a + 4 == A:
-                    v, x_top = _rows((o, o, o, o), a, v, x_top, *here)
-                elif a + 3 == A:
-                    v, x_top = _rows((o, o, o), a, v, x_top, *here)
-                elif a + 2 == A:
-                    v, x_top = _rows((o, o), a, v, x_top, *here)
-                elif a + 1 == A:
-                    v, x_top = _rows((o,), a, v, x_top, *here)
-                for b in range(B):
-                    k, g = (A + b) * lanes, load(work, b * lanes)
-                    store(s, k, load(s, k) + load(u, k) * over_y)
-                    w = load(m, k) - h * g
-                    store(m, k, w)
-                    w = w - h_next * g
-                    store(u, k, w)
-                    y_top = max(y_top, w)
+                v, x_top, y_top = _iteration(
+                    lanes, A, B, q, m, u, s, work, h, h_next, low, v, x_top, y_top
+                )
             store(V, lane, v)
             t = until
-            if t % fold == 0:
+            if t % often == 0:
                 values, sums = V[lane : lane + lanes], all_V[lane : lane + lanes]
-                _fold(lanes, A, B, m, u, s, values, all_S[begin:end], sums)
-
-
-@njit(**JIT)
-def _wide_softmax(begin, end, lanes, U, S):
-    """U = softmax(U); S += U."""
-    top = load(U, begin)
-    for k in range(begin + lanes, end, lanes):
-        top = max(top, load(U, k))
-    top = spread(largest(top), U)
-    e = exponential(load(U, begin) - top)
-    store(U, begin, e)
-    z = e
-    for k in range(begin + lanes, end, lanes):
-        e = exponential(load(U, k) - top)
-        store(U, k, e)
-        z = z + e
-    over = spread(U.dtype.type(1.0) / total(z), U)
-    for k in range(begin, end, lanes):
-        e = load(U, k) * over
-        store(U, k, e)
-        store(S, k, load(S, k) + e)
-
-
-@njit(**JIT)
-def _wide_rows(zeros, lanes, a, A, B, Q, U, G, v):
-    """The gradients Q·y and Qᵀ·x into G for the rows from a on; returns v + x·Q·y."""
-    x, g = zeros, zeros
-    for r in range(len(zeros)):
-        x = tuple_setitem(x, r, spread(U[a + r], U))
-    for b in range(0, B, lanes):
-        y, p = load(U, A + b), load(G, A + b)
-        for r in range(len(zeros)):
-            q = load(Q, (a + r) * B + b)
-            g = tuple_setitem(g, r, g[r] + q * y)
-            p = p + q * x[r]
-        store(G, A + b, p)
-    for r in range(len(zeros)):
-        G[a + r] = total(g[r])
-        v += G[a + r] * U[a + r]
-    return v
-
-
-@njit(**JIT)
-def wide_entropy(games, Q, M, U, S, V, all_S, all_V, eta, hope, work, done, times):
-    """Like `entropy`, one game after another, whose rows and policies are whole vectors.
-
-    `games` (n, 5) is like `blocks`; `work`: room for both policies of a game.
-    """
-    lanes = LANE_BYTES // Q.itemsize
-    zero = spread(Q.dtype.type(0.0), Q)
-    fold = FOLD if Q.itemsize == 4 else 2**62
-    for n in range(len(games)):
-        rows, lane = games[n, 0], games[n, 4]
-        A, B = -(-rows // lanes) * lanes, -(-games[n, 1] // lanes) * lanes
-        q = Q[games[n, 2] : games[n, 2] + rows * B]
-        begin, end = games[n, 3], games[n, 3] + A + B
-        m, u, s, g = M[begin:end], U[begin:end], S[begin:end], work[: A + B]
-        h, o = spread(eta[lane], Q), spread(hope[lane], Q)
-        g[:] = 0.0
-        for t in range(done + 1, done + times + 1):
-            _wide_softmax(0, A, lanes, u, s)
-            _wide_softmax(A, A + B, lanes, u, s)
-            for b in range(A, A + B, lanes):
-                store(g, b, zero)
-            a, v = 0, V[lane]
-            while a + 4 <= rows:
-                v = _wide_rows((zero, zero, zero, zero), lanes, a, A, B, q, u, g, v)
-                a += 4
-            while a < rows:
-                v = _wide_rows((zero,), lanes, a, A, B, q, u, g, v)
-                a += 1
-            V[lane] = v
-            for k in range(0, A, lanes):
-                w = load(m, k) + h * load(g, k)
-                store(m, k, w)
-                store(u, k, w + o * load(g, k))
-            for k in range(A, A + B, lanes):
-                w = load(m, k) - h * load(g, k)
-                store(m, k, w)
-                store(u, k, w - o * load(g, k))
-            if t % fold == 0:
-                _fold(
-                    1, A, B, m, u, s, V[lane : lane + 1], all_S[begin:end], all_V[lane : lane + 1]
-                )
+                fold(lanes, A, B, m, u, s, values, all_S[begin:end], sums)

@@ -24,13 +24,13 @@ class RegretMatchingRun(PolicyIteration):
         self.part = 1.0
 
     def _sweep(self, values: NDArray[np.float64]) -> float:
-        from metamarl.algorithms import _stage_games  # Numba: only where needed
+        from metamarl.algorithms import _regret_matching  # Numba: only where needed
 
         game, table, nodes = self.game, self.game.table, self.game.nodes
         gap = max(self.part * self.wanted / self.steps, ROUNDING * self.scale)
         A, B = table.counts.max(0)
         kind = np.float32 if gap > SINGLE * self.scale else np.float64
-        residual = _stage_games.approach_stages(
+        residual = _regret_matching.approach_stages(
             nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts,
             table.rows, table.reward, table.reward_stride, table.indptr, table.indices,
             table.probabilities, table.transition_stride, game.discount, gap, self.plays,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metamarl.algorithms import _mirror_descent as kernels
+from metamarl.algorithms import _mirror_descent as blockwise
 from metamarl.algorithms import _projected_descent, _stage_matrices, _step_size
+from metamarl.algorithms import _wide_mirror_descent as gamewise
 from metamarl.algorithms._lanes import block_cost, place, wide_cost
 from metamarl.algorithms._stages import StagedRun
 from metamarl.algorithms._vectors import LANE_BYTES, aligned
@@ -57,7 +58,7 @@ class ZeroSumRun(StagedRun):
         self.start_point = self.first
         if self.entropy:
             self.start_point = aligned(actions)
-            self.start_point[:] = kernels.BARRED
+            self.start_point[:] = blockwise.BARRED
             self.start_point[self.layout.where] = np.log(initial)
         self.full_Q = self.Q = aligned(cells)
         self.middle = np.zeros(len(nodes.states))
@@ -195,9 +196,9 @@ class ZeroSumRun(StagedRun):
             times,
         )  # fmt: skip
         if len(blocks):
-            kernels.entropy(blocks, *arrays)
+            blockwise.entropy(blocks, *arrays)
         if len(wide):
-            kernels.wide_entropy(wide, *arrays)
+            gamewise.entropy(wide, *arrays)
 
     def _plays(self) -> NDArray[np.float64]:
         plays = self._sums()[self.layout.where]

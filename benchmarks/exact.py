@@ -55,7 +55,8 @@ def quantecon_matrices(M, values):  # type: ignore[no-untyped-def]
 @njit
 def metamarl_matrices(M, values):  # type: ignore[no-untyped-def]
     K, A, B = M.shape
-    work, order = np.empty((A + 1) * (B + 2)), np.empty(A + B, np.int64)
+    floats, integers = _stage_games.room(A, B)
+    work, order = np.empty(floats), np.empty(integers, np.int64)
     x, y = np.empty(A), np.empty(B)
     for k in range(K):
         values[k] = _stage_games._solve_matrix(M[k], x, y, work, order)

@@ -24,7 +24,8 @@ import scipy.sparse as sp
 from numba import njit
 
 import metamarl as mm
-from metamarl.algorithms import _mirror_descent as kernels
+from metamarl.algorithms import _mirror_descent as blockwise
+from metamarl.algorithms import _wide_mirror_descent as gamewise
 from metamarl.algorithms._lanes import block_cost, wide_cost
 from metamarl.algorithms._vectors import LANE_BYTES, aligned
 from metamarl.algorithms._zero_sum_run import ZeroSumRun
@@ -116,8 +117,8 @@ def alone(A: int, B: int, kind: type) -> tuple[Callable[[], object], Callable[[]
     tall, broad = (-(-k // lanes) * lanes for k in (A, B))
     rng, calls = np.random.default_rng(0), []
     for kernel, cells, actions, games in (
-        (kernels.entropy, A * B * lanes, (A + B) * lanes, lanes),
-        (kernels.wide_entropy, A * broad, tall + broad, 1),
+        (blockwise.entropy, A * B * lanes, (A + B) * lanes, lanes),
+        (gamewise.entropy, A * broad, tall + broad, 1),
     ):
         Q, eta = aligned(cells, kind), aligned(games, kind)
         Q[:], eta[:] = rng.random(cells), 0.1

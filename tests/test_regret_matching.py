@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_evaluation import random_game
 
-from metamarl.algorithms import _stage_games
+from metamarl.algorithms import _regret_matching
 from metamarl.algorithms.evaluation import nash_gap
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.regret_matching import CROSSOVERS, RegretMatching
@@ -117,5 +117,5 @@ def test_weighted_rows_four_at_a_time():
         M, weights = rng.random((rows, 6)), rng.random(rows)
         weights[::3] = 0.0
         out = np.empty(6)
-        _stage_games._combine(M, weights, np.empty(rows, np.int64), out)
+        _regret_matching._combine(M, weights, np.empty(rows, np.int64), out)
         np.testing.assert_allclose(out, weights @ M, rtol=1e-13)

@@ -1,0 +1,6 @@
+"""How kernels are compiled."""
+
+JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+# For what allocates no array: references are not counted, which is atomic and took a third of the
+# time in inner loops. (`_nrt`, Numba's runtime, is an option that its documentation leaves out.)
+BARE = {**JIT, "_nrt": False}
