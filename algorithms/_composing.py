@@ -7,7 +7,7 @@ They check nothing. All read a game's table and nodes (see `metamarl.envs.table`
 import numpy as np
 from numba import njit
 
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._jit import JIT
 
 
 @njit(**JIT)

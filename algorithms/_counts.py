@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._jit import JIT
 
 
 @njit(**JIT)

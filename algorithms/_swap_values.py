@@ -6,7 +6,7 @@ Reads a game's table and nodes like the kernels of `_values`.
 import numpy as np
 from numba import njit
 
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._jit import JIT
 
 
 @njit(**JIT)

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._jit import JIT
 
 # `act`: logarithm of the policy at which stages begin, gains so far, the policy, its sum over the
 # stage and over the last one, the mean target of the action, how many targets that stands on.

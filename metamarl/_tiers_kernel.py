@@ -9,13 +9,14 @@ Every task draws from a stream of its own: what one does cannot change the numbe
 import numpy as np
 from numba import njit
 
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._jit import BARE, JIT
+
 NONE, NAIVE, ROBUST, PESSIMISTIC, ORACLE = range(5)  # agents
 BERNSTEIN, STRONG_EULER = range(2)  # bonuses
 ROUNDING = 1e-9  # at the last step, where rewards are all there is, nothing is in doubt
 
 
-@njit(**JIT)
+@njit(**BARE)
 def draw(streams, i):
     """U[0, 1) from stream i: SplitMix64 (Steele, Lea and Flood 2014). Modified in place."""
     streams[i] += np.uint64(0x9E3779B97F4A7C15)
@@ -26,7 +27,7 @@ def draw(streams, i):
     return float(z >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(**JIT)
+@njit(**BARE)
 def bound(
     h, r, reward, visits, moves, upper, lower, estimate, variance, ceiling, discount,
     log_k, bonus, coefficient,
@@ -71,7 +72,7 @@ def bound(
     return q_up, q_low, pay + discount * middle, discount * discount * (blur + spread)
 
 
-@njit(**JIT)
+@njit(**BARE)
 def plan_alone(
     first, reward, visits, moves, ceiling, discount, log_k, bonus, coefficient,
     upper, lower, estimate, variance, greedy, safe, gap,
@@ -102,7 +103,7 @@ def plan_alone(
             gap[h, s] = ahead - second
 
 
-@njit(**JIT)
+@njit(**BARE)
 def pick(feasible, advice, source, action):
     """Trust till Failure: the source to follow, or -1 (Huang and He 2023).
 
@@ -121,7 +122,7 @@ def pick(feasible, advice, source, action):
     return found
 
 
-@njit(**JIT)
+@njit(**BARE)
 def plan_high(
     first, reward, visits, moves, ceiling, discount, k, log_k, bonus, coefficient,
     agent, slack, occupancy, correction, power, evidence, known,
@@ -205,7 +206,7 @@ def lost(first, transition, gaps, initial, discount, policy, now, later, by_stat
     return total
 
 
-@njit(**JIT)
+@njit(**BARE)
 def pick_state(probabilities, u):
     """The state that u in [0, 1) falls on."""
     total, last = 0.0, 0
@@ -218,7 +219,7 @@ def pick_state(probabilities, u):
     return last
 
 
-@njit(**JIT)
+@njit(**BARE)
 def play(first, transition, initial, policy, streams, i, visits, moves, pooled, path):
     """One episode of task i, counted in its `visits` and `moves`, and in the last ones if `pooled`.
 
@@ -303,7 +304,7 @@ def run(
                 followed[trust[h, path[h]]] += 1
 
 
-@njit(**JIT)
+@njit(**BARE)
 def bound_arms(pulls, sums, log_f, coefficient, low, high, middle, variance):
     """Bounds of all arms, their means and these means' variances. Written in place."""
     for a in range(len(pulls)):
