@@ -14,7 +14,7 @@ from metamarl.algorithms.evaluation import evaluate, nash_gap
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Trace
-from metamarl.algorithms.torch_extra import find_device, need_torch
+from metamarl.algorithms.torch_extra import find_device, one_thread
 from metamarl.algorithms.value_span import value_span
 from metamarl.envs.checks import check_integer, check_kind, complaint
 from metamarl.envs.episodes import EpisodicEnvironment
@@ -100,7 +100,7 @@ def learn(
         folder: for a checkpoint, from which the same call goes on; what a function is that makes an
             environment is not seen, but for a `functools.partial` with plain values.
         tensorboard: folder for TensorBoard's scalars.
-        device: "cpu", "cuda", or "auto": CUDA where it is there.
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA where it is there.
         checks: how often, evenly spaced, the exact gap is measured where it can be, the checkpoint
             written, and all copies are begun anew.
         progress: show progress on a terminal.
@@ -203,19 +203,6 @@ def _weights(init: Any) -> dict[str, Any]:
         must = "a NeuralSolution, a NeuralPolicy or a state_dict of its networks"
         raise TypeError(complaint("init", WHERE, must, init))
     return dict(weights)
-
-
-@contextmanager
-def one_thread(device: str) -> Iterator[None]:
-    """Sums of small networks in one order, and no slower."""
-    torch = need_torch(WHERE)
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from metamarl.algorithms._learning_run import make_stepper
 from metamarl.algorithms.learner import Learner, mirror_descent_loss
-from metamarl.algorithms.learning import as_environment, one_thread
+from metamarl.algorithms.learning import as_environment
 from metamarl.algorithms.networks import Networks
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
+from metamarl.algorithms.torch_extra import one_thread
 from metamarl.envs.checks import complaint, said
 
 
@@ -42,7 +43,7 @@ class SelfPlayWeights:
         """
         per_update = self.options.copies * self.options.rollout
         n_updates = max(1, steps // per_update)
-        with one_thread("cpu"):
+        with one_thread():
             learner = self._learner(env, networks, seed)
             try:
                 for k in range(n_updates):
@@ -57,7 +58,7 @@ class SelfPlayWeights:
         Returns it with the steps played.
         """
         options = self.options
-        with one_thread("cpu"):
+        with one_thread():
             learner = self._learner(env, networks, seed)
             try:
                 batches = learner.gather()

@@ -21,7 +21,7 @@ from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescen
 from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import solve
 from metamarl.algorithms.stage_starts import Plays, StageStart
-from metamarl.algorithms.torch_extra import need_torch
+from metamarl.algorithms.torch_extra import need_torch, one_thread
 from metamarl.envs.checks import check_integer, check_kind, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.stage_network import StageNetwork
@@ -67,9 +67,7 @@ def train_network(
     rng = np.random.default_rng(seed)
     network = StageNetwork.untrained(seed) if network is None else network
     check_kind(network, StageNetwork, "network", WHERE, "a StageNetwork or None")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same sums, whoever computes them
-    try:
+    with one_thread():
         for _ in range(ROUNDS if steps else 0):
             sets = [_tensors(torch, *record) for record in _record(games, solver, tol, network)]
             if not sets:
@@ -78,8 +76,6 @@ def train_network(
             _descend(torch, weights, sets, steps, rng)
             learned = {name: weight.detach().numpy() for name, weight in weights.items()}
             network = replace(network, parameters=learned)
-    finally:
-        torch.set_num_threads(threads)
     return network
 
 

@@ -501,7 +501,7 @@ def test_bad_options(options, message):
         ({"steps": 0}, "'steps' parameter of learn"),
         ({"seed": -1}, "'seed' parameter of learn"),
         ({"checks": 0}, "'checks' parameter of learn"),
-        ({"device": "tpu"}, "'device' parameter of learn must be one of auto, cpu, cuda"),
+        ({"device": "tpu"}, "'device' parameter of learn must be 'auto' or a device"),
         ({"folder": 3}, "'folder' parameter of learn"),
         ({"init": 3}, "'init' parameter of learn"),
         ({"init": {"a": 1}}, "'init' parameter of learn"),
@@ -511,12 +511,6 @@ def test_bad_options(options, message):
 def test_bad_parameters(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         mm.learn(**{"env": Steps, "options": TINY, "steps": 20, **arguments})
-
-
-def test_no_cuda_is_said(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="'cpu' or 'auto' where PyTorch finds no CUDA"):
-        mm.learn(Steps, device="cuda")
 
 
 def test_no_torch_is_said(monkeypatch):
@@ -691,7 +685,7 @@ def test_the_command_takes_environments():
         ([], "and not both"),
         (["rps", "--env", "parallel:metamarl/rps-v0"], "and not both"),
         (["rps", "-s", "shar=false"], "did you mean 'share'"),
-        (["rps", "--device", "tpu"], "one of auto, cpu, cuda"),
+        (["rps", "--device", "tpu"], "a device that PyTorch finds here"),
         (["chess"], "chess"),
     ],
 )

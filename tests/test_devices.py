@@ -1,0 +1,74 @@
+"""Where tensors are put: the same names and the same sentence behind every door."""
+
+import numpy as np
+import pytest
+
+import metamarl as mm
+
+torch = pytest.importorskip("torch")
+
+from metamarl.algorithms.torch_extra import find_device, one_thread  # noqa: E402
+
+TINY = mm.NeuralMirrorDescent(hidden=(8,), copies=4, rollout=5, minibatch=16)
+DOORS = {
+    "learn": lambda device: mm.learn(mm.make("rps", rounds=2), TINY, 20, device=device),
+    "solve_many": lambda device: mm.solve_many([mm.make("rps")], device=device),
+}
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu")])
+def test_names_of_the_cpu(device):
+    assert find_device(device, "learn") == "cpu"
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("device", ["auto", "cpu", torch.device("cpu")])
+def test_every_door_takes_every_name(door, device):
+    door(device)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("device", "error"),
+    [
+        ("abacus", ValueError),
+        ("cuda:x", ValueError),
+        ("meta", ValueError),
+        ("hpu", ValueError),
+        ("", ValueError),
+        pytest.param("cuda", ValueError, marks=without_cuda),
+        pytest.param("cuda:1", ValueError, marks=without_cuda),
+        (3, TypeError),
+        (None, TypeError),
+        (np.array(["cpu", "cpu"]), TypeError),
+    ],
+)
+def test_what_is_no_device_here_is_said_in_one_sentence(door, device, error):
+    sentence = rf"^The 'device' parameter of {door} must be 'auto' or a device that PyTorch finds "
+    with pytest.raises(error, match=sentence + r"here \('cpu'.*\)\. Got .* instead\.$"):
+        DOORS[door](device)
+
+
+def test_auto_takes_cuda_where_it_is_there(monkeypatch):
+    for count in (0, 2):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda count=count: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert find_device("auto", "learn") == ("cuda" if count else "cpu")
+    with pytest.raises(ValueError, match=r"\('cpu', 'cuda', 'cuda:0', 'cuda:1'\)\. Got 'cuda:2'"):
+        find_device("cuda:2", "learn")
+
+
+def test_one_thread_for_the_cpu_alone():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        with one_thread("cuda:1"):
+            assert torch.get_num_threads() == 2
+        with pytest.raises(KeyError), one_thread():
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
