@@ -14,7 +14,7 @@ from metamarl.algorithms.evaluation import evaluate, nash_gap
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import Trace
-from metamarl.algorithms.torch_extra import find_device, one_thread
+from metamarl.algorithms.torch_extra import find_device, is_state, one_thread
 from metamarl.algorithms.value_span import value_span
 from metamarl.envs.checks import check_integer, check_kind, complaint
 from metamarl.envs.episodes import EpisodicEnvironment
@@ -125,8 +125,7 @@ def learn(
 
     with ExitStack() as held:
         held.enter_context(one_thread(found))
-        start = init if init is None or hasattr(init, "weights") else _weights(init)
-        run = LearningRun(env, options, steps, seed, found, checks, start)
+        run = LearningRun(env, options, steps, seed, found, checks, _find_start(init))
         held.callback(run.learner.stepper.close)
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -195,12 +194,15 @@ def as_environment(env: Any) -> EpisodicEnvironment:
     return EpisodicEnvironment(env)
 
 
-def _weights(init: Any) -> dict[str, Any]:
+def _find_start(init: Any) -> Any:
+    """Weights by name; or a learned start, which knows what of them adapts; or None."""
+    if init is None or (hasattr(init, "weights") and hasattr(init, "attach")):
+        return init
     policy = init.policy if isinstance(init, NeuralSolution) else init
     networks = getattr(policy, "networks", None)
     weights = init if networks is None else networks.state_dict()
-    if not isinstance(weights, Mapping):
-        must = "a NeuralSolution, a NeuralPolicy or a state_dict of its networks"
+    if not is_state(weights):
+        must = "a NeuralSolution, a NeuralPolicy, a state_dict of its networks or a LearnedStart"
         raise TypeError(complaint("init", WHERE, must, init))
     return dict(weights)
 

@@ -1,7 +1,8 @@
 """PyTorch, which only the neural part needs: imported where it is used, and asked for by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 from metamarl.envs.checks import complaint
@@ -42,6 +43,27 @@ def find_device(device: Any, where: str) -> str:
     except (AssertionError, ImportError, RuntimeError, TypeError):  # as the kind of device has it
         raise ValueError(complaint("device", where, must, str(device))) from None
     return "cpu" if place.type == "cpu" else str(place)
+
+
+def is_state(weights: Any) -> bool:
+    """Whether these are tensors by name, as a `state_dict` has them."""
+    import torch
+
+    return isinstance(weights, Mapping) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    )
+
+
+def digest_of(weights: Mapping[str, Any]) -> str:
+    """SHA-256 of tensors by name, wherever they are; alike on machines of one byte order."""
+    import torch
+
+    found = sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        found.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 @contextmanager

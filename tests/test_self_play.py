@@ -478,6 +478,11 @@ def test_spans_of_values():
     [
         ({"hidden": ()}, "'hidden' parameter of NeuralMirrorDescent must be a sequence"),
         ({"hidden": 8}, "'hidden' parameter"),
+        ({"hidden": np.array([])}, "'hidden' parameter .* a sequence of layer widths, not empty"),
+        ({"hidden": np.array(16)}, "'hidden' parameter .* a sequence of layer widths"),
+        ({"hidden": np.ones((2, 2), int)}, "'hidden' parameter .* a sequence of layer widths"),
+        ({"hidden": np.array([16.0])}, "'hidden' parameter .* an integer"),
+        ({"hidden": "64"}, "'hidden' parameter .* a sequence of layer widths"),
         ({"hidden": (0,)}, "'hidden' parameter"),
         ({"share": 1}, "'share' parameter"),
         ({"copies": 0}, "'copies' parameter"),
@@ -493,6 +498,11 @@ def test_bad_options(options, message):
         mm.NeuralMirrorDescent(**options)
 
 
+def test_layer_widths_of_an_array():
+    assert mm.NeuralMirrorDescent(hidden=np.array([16])).hidden == (16,)
+    assert mm.NeuralMirrorDescent(hidden=np.array([16, 8])).hidden == (16, 8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -504,7 +514,11 @@ def test_bad_options(options, message):
         ({"device": "tpu"}, "'device' parameter of learn must be 'auto' or a device"),
         ({"folder": 3}, "'folder' parameter of learn"),
         ({"init": 3}, "'init' parameter of learn"),
-        ({"init": {"a": 1}}, "'init' parameter of learn"),
+        ({"init": {"a": 1}}, "'init' parameter of learn must be a NeuralSolution"),
+        ({"init": {"x": "y"}}, "'init' parameter of learn must be a NeuralSolution"),
+        ({"init": {1: torch.zeros(1)}}, "'init' parameter of learn must be a NeuralSolution"),
+        ({"init": {"a": torch.zeros(1)}}, "'init' parameter of learn must be weights of the same"),
+        ({"init": mm.HeadAdapter()}, "'init' parameter of learn must be a NeuralSolution"),
         ({"env": mm.EpisodicEnvironment(Steps, timed=True)}, "not timed"),
     ],
 )

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from metamarl.algorithms import self_play  # noqa: E402
 from metamarl.algorithms._learning_run import make_stepper  # noqa: E402
 from metamarl.algorithms.learner import Learner  # noqa: E402
+from metamarl.algorithms.weight_learning import SelfPlayWeights  # noqa: E402
 
 OPTIONS = mm.NeuralMirrorDescent(hidden=(8,), share=False, copies=2, rollout=6, minibatch=16)
 
@@ -218,5 +219,11 @@ def test_a_rollout_too_short_to_learn_from_is_said():
     env = mm.EpisodicEnvironment(Round)
     with pytest.raises(ValueError, match=r"'rollout' parameter of learn must be larger.* Got 6 "):
         mm.learn(env, OPTIONS, 24, device="cpu")
+    for method in ("reptile", "fomaml"):
+        with pytest.raises(ValueError, match=r"'rollout' parameter of learn_start must be larger"):
+            mm.learn_start([env], OPTIONS, method, rounds=1, steps=24)
+    weights = SelfPlayWeights(OPTIONS)
+    with pytest.raises(ValueError, match=r"'rollout' parameter of learn_start must be larger"):
+        weights.loss(env, weights.networks([env], 0), 0)
     enough = mm.NeuralMirrorDescent(hidden=(8,), copies=2, rollout=9)
     assert mm.learn(env, enough, 18, device="cpu").steps == 18
