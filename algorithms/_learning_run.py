@@ -140,6 +140,9 @@ class LearningRun:
 
     def policy(self) -> NeuralPolicy:
         """What has been learned so far."""
+        stepper = self.learner.stepper
+        if isinstance(stepper, EnvironmentStepper):
+            return NeuralPolicy(self.env, self.learner.networks, stepper.eyes)
         view = self.env.open(0)
         eyes = Eyes(view, self.options.share)
         view.env.close()
