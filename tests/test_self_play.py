@@ -461,6 +461,36 @@ def test_scalars_for_tensorboard(tmp_path):
     assert len(read.Scalars("gap/relative")) == 5
 
 
+def scalars_in(folder):
+    """Steps and values by tag, as TensorBoard shows them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    read.Reload()
+    return {
+        tag: [(event.step, event.value) for event in read.Scalars(tag)]
+        for tag in read.Tags()["scalars"]
+    }
+
+
+def test_scalars_of_a_run_that_went_on_are_there_once(tmp_path, monkeypatch):
+    """What was written after the last checkpoint is written again, and shown once."""
+    pytest.importorskip("tensorboard")
+    game, per_update = mm.make("rps", rounds=2), TINY.copies * TINY.rollout
+    options = {"steps": 10 * per_update, "device": "cpu", "checks": 2}
+    mm.learn(game, TINY, **options, tensorboard=tmp_path / "whole")
+    kept = {"folder": tmp_path / "run", "tensorboard": tmp_path / "run"}
+    monkeypatch.setattr(Learner, "gather", stop_at(Learner.gather, 9))
+    assert mm.learn(game, TINY, **options, **kept).steps == 8 * per_update
+    monkeypatch.undo()
+    mm.learn(game, TINY, **options, **kept)
+    whole, run = scalars_in(tmp_path / "whole"), scalars_in(tmp_path / "run")
+    assert [step for step, _ in run["loss/policy"]] == [per_update * (k + 1) for k in range(10)]
+    assert run == whole
+    mm.learn(game, TINY, **options, **kept)  # nothing is left to do, and nothing is lost
+    assert scalars_in(tmp_path / "run") == whole
+
+
 def test_spans_of_values():
     assert mm.value_span(mm.make("rps", rounds=4)) == pytest.approx(8)
     assert mm.value_span(mm.make("tictactoe")) == pytest.approx(2)
