@@ -65,7 +65,7 @@ class Adapted:
         if len({id(place.value) for place in self._places}) < len(self._places):
             must = "a network whose layers have weights of their own"
             raise ValueError(complaint("network", WHERE, must, said("two layers that share one")))
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
         self.network, self.adapter = network, adapter
         changes = {place.name: adapter.changes(place, generator) for place in self._places}
         if not any(changes.values()):

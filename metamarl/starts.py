@@ -128,7 +128,7 @@ def load_start(path: str | os.PathLike[str]) -> LearnedStart:
                 raise ValueError(content["format"])
             adapter, options = dict(content["adapter"]), content["options"]
             start = LearnedStart(
-                weights={str(name): torch.as_tensor(v) for name, v in content["weights"].items()},
+                weights=dict(content["weights"]),
                 adapter=ADAPTERS[adapter.pop("name")](**adapter),
                 options=None if options is None else NeuralMirrorDescent(**options),
                 method=str(content["method"]),

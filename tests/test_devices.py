@@ -1,7 +1,11 @@
 """Where tensors are put: the same names and the same sentence behind every door."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from gymnasium import spaces
+from small_environments import Parallel
 
 import metamarl as mm
 
@@ -72,3 +76,71 @@ def test_one_thread_for_the_cpu_alone():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+# --- what the caller has set for torch
+
+
+@pytest.fixture(params=["double precision", "a device without numbers"])
+def defaults(request):
+    """Defaults that would break whatever relies on the usual ones."""
+    before = torch.get_default_dtype()
+    if request.param == "double precision":
+        torch.set_default_dtype(torch.float64)
+    else:
+        torch.set_default_device("meta")
+    yield
+    torch.set_default_dtype(before)
+    torch.set_default_device(None)
+
+
+class Cut(Parallel):
+    """Cut off after two steps; what is seen is a real number."""
+
+    def observation_space(self, agent):
+        return spaces.Box(0, 9, ())
+
+    def see(self, agent):
+        return np.float64(self.t)
+
+    def ended(self):
+        return False
+
+    def cut(self):
+        return self.t >= 2
+
+
+ENVIRONMENTS = {
+    "a game": lambda: mm.EpisodicEnvironment(lambda: mm.to_pettingzoo(mm.make("rps", rounds=2))),
+    "cut off": lambda: mm.EpisodicEnvironment(Cut, discount=0.9),
+}
+
+
+@pytest.mark.usefixtures("defaults")
+@pytest.mark.parametrize("magnet", ["uniform", "moving"])
+@pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_learning_does_not_ask_for_defaults(env, magnet, tmp_path):
+    options = replace(TINY, magnet=magnet)
+    for _ in range(2):  # begun, and gone on with
+        learned = mm.learn(env(), options, 40, device="cpu", folder=tmp_path)
+        assert mm.rollouts(None, learned, 2).returns.shape == (2, 2)
+
+
+@pytest.mark.usefixtures("defaults")
+@pytest.mark.parametrize("adapter", ["all", "colora"])
+def test_starts_do_not_ask_for_defaults(adapter, tmp_path):
+    game = mm.make("rps", rounds=2)
+    for method in ("reptile", "fomaml"):
+        start = mm.learn_start([game], TINY, method, adapter, rounds=2, steps=20)
+    start = mm.load_start(start.save(tmp_path / "start.pt"))
+    assert all(value.dtype == torch.float32 for value in start.weights.values())
+    assert len(mm.compare([game], start, TINY, tol=1e-9, max_iterations=20).rows) == 2
+
+
+@pytest.mark.usefixtures("defaults")
+def test_solving_and_training_do_not_ask_for_defaults():
+    games = mm.tasks("random", 2, 0.1)
+    solvers = [mm.OptimisticMirrorDescent(regularizer=name) for name in ("entropy", "euclidean")]
+    for solver in solvers:
+        mm.solve_many(games, solver, tol=0.5)
+    mm.train_network(games, steps=2)
