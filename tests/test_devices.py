@@ -1,6 +1,10 @@
 """Where tensors are put: the same names and the same sentence behind every door."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,3 +148,31 @@ def test_solving_and_training_do_not_ask_for_defaults():
     for solver in solvers:
         mm.solve_many(games, solver, tol=0.5)
     mm.train_network(games, steps=2)
+
+
+# --- as on a CUDA device
+
+
+def test_nothing_is_mixed_with_tensors_of_the_cpu(tmp_path):
+    """On a device that only pretends to be elsewhere, in a process of its own."""
+    root, script = Path(mm.__file__).parents[1], Path(__file__).with_name("pretended_device.py")
+    done = subprocess.run(
+        [sys.executable, script, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.stdout.startswith("skipped"):
+        pytest.skip(done.stdout)
+    assert (done.returncode, done.stdout) == (0, "alike\n"), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_learning_on_a_cuda_device(tmp_path):
+    game = mm.make("soccer", rows=2, columns=3)
+    for magnet in ("uniform", "moving"):
+        options, folder = replace(TINY, magnet=magnet), tmp_path / magnet
+        for _ in range(2):  # begun, and gone on with
+            learned = mm.learn(game, options, 60, device="cuda", folder=folder)
+        assert next(learned.policy.networks.parameters()).is_cuda
+        again = mm.learn(game, options, 60, device="cpu")
+        np.testing.assert_allclose(learned.gap, again.gap, rtol=0.1)
