@@ -56,9 +56,10 @@ def lies_in(space: spaces.Space, seen: Any) -> bool:
     if isinstance(space, spaces.Tuple):
         fine = isinstance(seen, (Sequence, np.ndarray)) and len(seen) == len(space.spaces)
         return fine and all(map(lies_in, space.spaces, seen))
-    if not isinstance(
-        space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-    ):
+    if isinstance(space, spaces.Discrete):
+        number = seen[()] if isinstance(seen, np.ndarray) else seen
+        return isinstance(number, (int, np.integer)) and 0 <= number - space.start < space.n
+    if not isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
         return bool(space.contains(seen))
     found = np.asarray(seen)
     if found.shape != space.shape or found.dtype.kind not in "biuf":
@@ -67,12 +68,11 @@ def lies_in(space: spaces.Space, seen: Any) -> bool:
         if space.dtype.kind == "f":
             return True
         first, last = space.low, space.high
-    elif isinstance(space, spaces.MultiBinary):
-        first, last = 0, 1
-    else:
-        count = space.n if isinstance(space, spaces.Discrete) else space.nvec
-        first, last = space.start, space.start + (count - 1)
-        if found.dtype.kind == "f":  # it would be the number of a place
+    elif isinstance(space, spaces.MultiDiscrete):
+        first, last = space.start, space.start + (space.nvec - 1)
+        if found.dtype.kind == "f":  # they would be the numbers of places
             return False
+    else:
+        first, last = 0, 1
     inside = (found >= first) & (found <= last)
     return bool(inside.all() and (found == np.rint(found)).all())

@@ -40,8 +40,8 @@ def find_device(device: Any, where: str) -> str:
     try:
         place = torch.device(device)
         torch.zeros(1, dtype=torch.float64, device=place).item()
-    except (AssertionError, ImportError, RuntimeError, TypeError):  # as the kind of device has it
-        raise ValueError(complaint("device", where, must, str(device))) from None
+    except (AssertionError, ImportError, RuntimeError, TypeError) as error:
+        raise ValueError(complaint("device", where, must, str(device))) from error
     return "cpu" if place.type == "cpu" else str(place)
 
 

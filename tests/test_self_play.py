@@ -491,6 +491,14 @@ def test_scalars_of_a_run_that_went_on_are_there_once(tmp_path, monkeypatch):
     assert scalars_in(tmp_path / "run") == whole
 
 
+def test_no_tensorboard_is_said(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(
+        ImportError, match=r"'tensorboard' of learn .*pip install 'metamarl\[torch\]'"
+    ):
+        mm.learn(Steps, TINY, 20, tensorboard=tmp_path)
+
+
 def test_spans_of_values():
     assert mm.value_span(mm.make("rps", rounds=4)) == pytest.approx(8)
     assert mm.value_span(mm.make("tictactoe")) == pytest.approx(2)

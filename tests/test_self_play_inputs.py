@@ -34,7 +34,9 @@ INSIDE = [
 OUTSIDE = [
     (spaces.Discrete(3), -1),
     (spaces.Discrete(3), 3),
+    (spaces.Discrete(3), np.uint8(250)),
     (spaces.Discrete(3, start=1), 0),
+    (spaces.Discrete(3, start=1), np.uint8(0)),
     (spaces.Discrete(3), None),
     (spaces.Discrete(3), 1.0),
     (spaces.Discrete(3), np.array([1])),
