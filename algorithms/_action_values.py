@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms import _policy_gradient as kernels
+from metamarl.algorithms.backward import BackwardPass
 from metamarl.algorithms.counts import OthersCounts
 from metamarl.algorithms.evaluator import expected_duration
 from metamarl.envs.anonymous import AnonymousGame
@@ -22,16 +23,17 @@ class ActionValues:
     """
 
     def __init__(self, game: MarkovGame, m: int) -> None:
-        table, S, N = game.table, game.n_states, len(game.nodes.states)
+        table, S = game.table, game.n_states
         self.game, self.m = game, m
-        self.V = np.zeros((N, m))
-        """`(N, m)` values under the last policy."""
-        self._later, self._spare = np.zeros((S, m)), (np.zeros(S), np.zeros(S))
+        self._pass = BackwardPass(game, kernels.action_values, m)
+        self.V = self._pass.values
+        """`(m, N)` values under the last policy."""
+        self._spare = (np.zeros(S), np.zeros(S))
         if game.nodes.cyclic:
             self._rest = at_rest(table)
             self._duration = expected_duration(game)
             self._accuracy = ACCURACY * float(np.abs(table.reward).max()) * self._duration
-            self._pay, self._heads = np.zeros((S, m)), np.zeros(S + 1, np.int64)
+            self._pay, self._heads = np.zeros((m, S)), np.zeros(S + 1, np.int64)
             self._seen = np.zeros(S, np.int64)
             self._tails = np.zeros(len(table.indices), np.int32)
             self._weights = np.zeros(len(table.indices))
@@ -51,12 +53,7 @@ class ActionValues:
                 self._pay, self._heads, self._tails, self._weights, game.discount,
                 self._duration, self._accuracy, self.V,
             )  # fmt: skip
-        kernels.action_values(
-            nodes.states, nodes.groups, nodes.slots, nodes.timed, table.counts, table.rows,
-            table.reward, table.reward_stride, table.indptr, table.indices, table.probabilities,
-            table.transition_stride, game.discount, flat, self.m, nodes.cyclic, self.V,
-            self._later, G, span,
-        )  # fmt: skip
+        self._pass(flat, nodes.cyclic, G, span)
 
     def visits(self, flat: NDArray[np.float64], D: NDArray[np.float64]) -> None:
         """Write D `(N,)`, the expected discounted visits under the policy last evaluated."""
@@ -85,23 +82,23 @@ class AnonymousActionValues:
         self._others = OthersCounts(game)
         self._gradient = np.zeros(int(aggregate.nodes.slots[1, -1]))
         self._span = np.zeros(N)
-        self.V = np.zeros((N, n))
-        """`(N, n)` values under the last policy."""
+        self.V = np.zeros((n, N))
+        """`(n, N)` values under the last policy."""
 
     def evaluate(
         self, flat: NDArray[np.float64], G: NDArray[np.float64], span: NDArray[np.float64]
     ) -> None:
         """As `ActionValues.evaluate`."""
-        inner, n = self._inner, self.V.shape[1]
+        inner, n = self._inner, len(self.V)
         own = len(flat) // n
         span[:] = 0.0
         for i in range(n):
-            inner.V[:, 0] = self.V[:, i]
+            inner.V[0] = self.V[i]
             inner.evaluate(self._others.flat(flat, i), self._gradient, self._span)
-            self.V[:, i] = inner.V[:, 0]
+            self.V[i] = inner.V[0]
             G[i * own : (i + 1) * own] = self._gradient[:own]
             np.maximum(span, self._span, out=span)
 
     def visits(self, flat: NDArray[np.float64], D: NDArray[np.float64]) -> None:
         """As `ActionValues.visits`; all players see the same."""
-        self._inner.visits(self._others.flat(flat, self.V.shape[1] - 1), D)
+        self._inner.visits(self._others.flat(flat, len(self.V) - 1), D)

@@ -13,18 +13,20 @@ import math
 import numpy as np
 from numba import njit
 
-from metamarl.algorithms._vectors import expected
-
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._expectations import expected
+from metamarl.algorithms._jit import JIT
 
 
 @njit(**JIT)
 def fill(
-    states, groups, joints, timed,
+    begin, end, states, groups, joints, timed,
     rows, reward, reward_stride, indptr, indices, probabilities, transition_stride,
     discount, values, Q,
 ):  # fmt: skip
-    """Write every node's payoffs r_i + γ·P·values_i into `Q`, from the values of the last stage."""
+    """Write the payoffs r_i + γ·P·values_i of the nodes from `begin` to `end` into `Q` (n, J).
+
+    `values` (n, N) are those of the last stage.
+    """
     n = len(values)
     later = np.zeros((n, len(rows) - 1))
     if not timed:
@@ -32,13 +34,15 @@ def fill(
             for i in range(n):
                 later[i, states[j]] = values[i, j]
     for g in range(len(groups) - 1):
+        if groups[g + 1] <= begin or end <= groups[g]:
+            continue
         if timed and g + 2 < len(groups):
             for j in range(groups[g + 1], groups[g + 2]):
                 for i in range(n):
                     later[i, states[j]] = values[i, j]
         last = timed and g + 2 == len(groups)
         step = g if timed else 0
-        for j in range(groups[g], groups[g + 1]):
+        for j in range(max(begin, groups[g]), min(end, groups[g + 1])):
             s = states[j]
             for k in range(rows[s + 1] - rows[s]):
                 r = rows[s] + k + step * transition_stride
@@ -103,26 +107,27 @@ def multiply(counts, slots, joints, X, S):
 
 
 @njit(**JIT)
-def predict(counts, slots, joints, Q, X, G):
-    """First prediction of a stage: the gradients at the start X. Writes G."""
+def predict(begin, end, counts, slots, joints, Q, X, G, S):
+    """First prediction of a stage at the nodes from `begin` to `end`: the gradients at the start X.
+
+    Writes G; S stays as it is.
+    """
     n = counts.shape[1]
     digits, before = np.zeros(n, np.int64), np.empty(n + 1)
-    ignored = np.zeros(joints[-1])
-    for j in range(len(joints) - 1):
-        _gradients(counts, slots, joints, j, Q, X, G, ignored, digits, before, 0.0)
+    for j in range(begin, end):
+        _gradients(counts, slots, joints, j, Q, X, G, S, digits, before, 0.0)
 
 
 @njit(**JIT)
-def entropy(counts, slots, joints, Q, M, G, S, V, eta, optimism, times):
-    """Iterate every player's entropic mirror descent `times` times at every node. In place.
+def entropy(nodes, counts, slots, joints, Q, M, G, X, S, V, eta, optimism, times):
+    """Iterate every player's entropic mirror descent `times` times at some nodes. In place.
 
-    M is the logarithm of the start plus η times the sum of the gradients so far; play is
+    M is the logarithm of the start plus η times the sum of the gradients so far; play, X, is
     softmax(M + η·last gradient). S and V (n, N) collect joint plays and values.
     """
     n = counts.shape[1]
-    X = np.empty(len(M))
     digits, before = np.zeros(n, np.int64), np.empty(n + 1)
-    for j in range(len(joints) - 1):
+    for j in nodes:
         for _ in range(times):
             for i in range(n):
                 begin, end = slots[i, j], slots[i, j] + counts[j, i]
@@ -168,22 +173,25 @@ def _stationary(W, x):
 
 
 @njit(**JIT)
-def swap_entropy(counts, slots, joints, squares, Q, M, D, G, S, V, eta, optimism, times):
-    """Iterate every player's swap-regret learner `times` times at every node. In place.
+def swap_entropy(nodes, counts, slots, joints, squares, Q, M, D, G, X, S, V, eta, optimism, times):
+    """Iterate every player's swap-regret learner `times` times at some nodes. In place.
 
     Blum & Mansour (2007): for each own action a learner of its own, which is told what the action
     would have been swapped for; play is the stationary distribution of their policies. Learner a of
     player i at node j holds the row `squares[i, j] + a·A_i` of M (logarithm of the start plus η
     times its gradients) and of D (its last gradient).
     """
-    n = counts.shape[1]
-    X = np.empty(len(G))
+    n, most = counts.shape[1], 0
+    for j in nodes:
+        for i in range(n):
+            most = max(most, counts[j, i])
+    room = np.empty(most * most)
     digits, before = np.zeros(n, np.int64), np.empty(n + 1)
-    for j in range(len(joints) - 1):
+    for j in nodes:
         for _ in range(times):
             for i in range(n):
                 A, first = counts[j, i], squares[i, j]
-                W = np.empty((A, A))
+                W = room[: A * A].reshape(A, A)
                 for a in range(A):
                     most, total = -np.inf, 0.0
                     for b in range(A):

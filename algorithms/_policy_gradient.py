@@ -11,7 +11,9 @@ import math
 import numpy as np
 from numba import njit
 
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._expectations import expected
+from metamarl.algorithms._jit import JIT, SUMS
+
 ASCENT, GRADIENT, NATURAL = 0, 1, 2  # the rules of `steps` and `update`
 SMALLEST = 1e-15  # natural gradients: probabilities stay above, or actions would be out of reach
 LOWEST = math.log(SMALLEST)
@@ -30,61 +32,63 @@ def _next_digits(digits, counts, s):
 
 @njit(**JIT)
 def action_values(
-    states, groups, slots, timed,
-    counts, rows, reward, reward_stride, indptr, indices, probabilities, transition_stride,
-    discount, flat, m, cyclic, V, later, G, span,
+    first, last, begin, end, later, V, states, groups, slots, timed, counts, rows, reward,
+    reward_stride, indptr, indices, probabilities, transition_stride, discount, block, most, flat,  # noqa: ARG001
+    cyclic, G, span,
 ):  # fmt: skip
     """Write G_i(a_i) = E[Q_i(s, a_i, others)] and the span of the Q_i(s, ·) at every node.
 
-    V (N, m), the values, is read where the game is `cyclic`, and written in a backward pass where
-    it is not. `later` (S, m) is workspace.
+    V (m, N), the values, is written in a backward pass (see `backward`); where the game is
+    `cyclic`, `later` (m, S) has them.
     """
-    n = counts.shape[1]
-    digits, before = np.zeros(n, np.int64), np.empty(n + 1)
+    n, m = counts.shape[1], len(V)
+    digits, before = np.zeros(n, np.int64), np.ones(n + 1)
     Q, low, high = np.empty(m), np.empty(m), np.empty(m)
-    if cyclic:
-        later[:] = V
-    else:
-        later[:] = 0.0
-    for g in range(len(groups) - 2, -1, -1):
+    for g in range(last - 1, first - 1, -1):
         step = g if timed else 0
-        for j in range(groups[g], groups[g + 1]):
+        ends = timed and g + 2 == len(groups)
+        for j in range(max(begin, groups[g]), min(end, groups[g + 1])):
             s = states[j]
-            digits[:] = 0
-            low[:], high[:] = np.inf, -np.inf
             for i in range(n):
+                digits[i] = 0
                 for a in range(counts[s, i]):
                     G[slots[i, j] + a] = 0.0
-            if not cyclic:
-                V[j] = 0.0
+            for k in range(m):
+                low[k], high[k] = np.inf, -np.inf
+                if not cyclic:
+                    V[k, j] = 0.0
+            changed = 0
             for r in range(rows[s], rows[s + 1]):
-                Q[:] = 0.0
-                at = r + step * transition_stride
-                for e in range(indptr[at], indptr[at + 1]):
-                    for k in range(m):
-                        Q[k] += probabilities[e] * later[indices[e], k]
-                for k in range(m):
-                    Q[k] = reward[k, r + step * reward_stride] + discount * Q[k]
-                    low[k], high[k] = min(low[k], Q[k]), max(high[k], Q[k])
-                before[0] = 1.0
-                for i in range(n):
+                for i in range(changed, n):
                     before[i + 1] = before[i] * flat[slots[i, j] + digits[i]]
+                at = r + step * transition_stride
+                for k in range(m):
+                    q = 0.0
+                    if not ends:
+                        q = expected(indices, probabilities, indptr[at], indptr[at + 1], later[k])
+                    q = reward[k, r + step * reward_stride] + discount * q
+                    low[k], high[k] = min(low[k], q), max(high[k], q)
+                    if not cyclic:
+                        V[k, j] += before[n] * q
+                    Q[k] = q
                 after = 1.0
                 for i in range(n - 1, -1, -1):
                     own = slots[i, j] + digits[i]
                     G[own] += before[i] * after * Q[min(i, m - 1)]
                     after *= flat[own]
-                if not cyclic:
-                    for k in range(m):
-                        V[j, k] += before[n] * Q[k]
-                _next_digits(digits, counts, s)
+                changed = n - 1
+                while changed > 0 and digits[changed] + 1 == counts[s, changed]:
+                    digits[changed] = 0
+                    changed -= 1
+                digits[changed] += 1
             span[j] = 0.0
             for k in range(m):
                 if high[k] - low[k] > 1e-12 * max(abs(high[k]), abs(low[k])):
                     span[j] = max(span[j], high[k] - low[k])
-        if not cyclic:
+        if not cyclic and begin <= groups[first] and groups[last] <= end:
             for j in range(groups[g], groups[g + 1]):
-                later[states[j]] = V[j]
+                for k in range(m):
+                    later[k, states[j]] = V[k, j]
 
 
 @njit(**JIT)
@@ -92,7 +96,7 @@ def chain(
     slots, counts, rows, reward, indptr, indices, probabilities, flat, m, pay, heads, tails,
     weights, seen,
 ):  # fmt: skip
-    """Fold `flat` into a game without a horizon: a Markov chain with rewards `pay` (S, m).
+    """Fold `flat` into a game without a horizon: a Markov chain with rewards `pay` (m, S).
 
     The merged successors of s are `tails` from `heads[s]` on, with `weights`.
     """
@@ -102,8 +106,8 @@ def chain(
     filled = 0
     for s in range(S):
         digits[:] = 0
-        pay[s] = 0.0
-        heads[s] = filled
+        pay[:, s] = 0.0
+        heads[s], begin, width = filled, filled, 0
         for r in range(rows[s], rows[s + 1]):
             w = 1.0
             for i in range(n):
@@ -112,36 +116,45 @@ def chain(
             if w == 0.0:
                 continue
             for k in range(m):
-                pay[s, k] += w * reward[k, r]
-            for e in range(indptr[r], indptr[r + 1]):
-                t = indices[e]
-                if seen[t] < heads[s]:
-                    seen[t] = filled
-                    tails[filled] = t
-                    weights[filled] = w * probabilities[e]
-                    filled += 1
-                else:
-                    weights[seen[t]] += w * probabilities[e]
+                pay[k, s] += w * reward[k, r]
+            start, stop = indptr[r], indptr[r + 1]
+            count = stop - start
+            alike = (
+                count == width == filled - begin and indices[stop - 1] - indices[start] == count - 1
+            )
+            if alike and indices[start] == tails[begin] and indices[stop - 1] == tails[filled - 1]:
+                for e in range(count):  # the same neighbours as before, as in dense rows
+                    weights[begin + e] += w * probabilities[start + e]
+            else:
+                for e in range(start, stop):
+                    t = indices[e]
+                    if seen[t] < begin:
+                        seen[t] = filled
+                        tails[filled] = t
+                        weights[filled] = w * probabilities[e]
+                        filled += 1
+                    else:
+                        weights[seen[t]] += w * probabilities[e]
+            if width == 0:
+                width = filled - begin
     heads[S] = filled
 
 
-@njit(**JIT)
+@njit(**SUMS)
 def settle(pay, heads, tails, weights, discount, duration, accuracy, V):
     """Solve V = pay + γ·chain·V by Gauss-Seidel sweeps from V, to `accuracy` or rounding error."""
-    S, m = V.shape
-    Q = np.empty(m)
+    m, S = V.shape
     while True:
         change, largest = 0.0, 0.0
         for s in range(S):
-            Q[:] = 0.0
-            for e in range(heads[s], heads[s + 1]):
-                for k in range(m):
-                    Q[k] += weights[e] * V[tails[e], k]
             for k in range(m):
-                Q[k] = pay[s, k] + discount * Q[k]
-                change = max(change, abs(Q[k] - V[s, k]))
-                largest = max(largest, abs(Q[k]))
-                V[s, k] = Q[k]
+                q = 0.0
+                for e in range(heads[s], heads[s + 1]):
+                    q += weights[e] * V[k, tails[e]]
+                q = pay[k, s] + discount * q
+                change = max(change, abs(q - V[k, s]))
+                largest = max(largest, abs(q))
+                V[k, s] = q
         if not change * duration > max(accuracy, 8e-16 * largest * duration):
             break
 
@@ -183,13 +196,13 @@ def visits(
     following[:] = 0.0
     for g in range(len(groups) - 1):
         step = g if timed else 0
+        target = following if timed else now
         for j in range(groups[g], groups[g + 1]):
             s = states[j]
             D[j] = now[s]
             now[s] = 0.0
             if timed and g + 2 == len(groups):
                 continue
-            target = following if timed else now
             digits[:] = 0
             for r in range(rows[s], rows[s + 1]):
                 w = D[j] * discount

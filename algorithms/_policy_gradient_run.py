@@ -146,7 +146,7 @@ class AscentRun(AbstractRun):
             return self.meter(flat)
         nodes = self.game.nodes
         first = slice(None, nodes.groups[1]) if nodes.timed else slice(None)
-        return float(self.game.initial[nodes.states[first]] @ self.values.V[first, 0])
+        return float(self.game.initial[nodes.states[first]] @ self.values.V[0, first])
 
     def policy(self) -> NDArray[np.float64]:
         return self.point.X.copy()

@@ -7,33 +7,34 @@ kernel of another file changes.
 import numpy as np
 from numba import njit
 
-from metamarl.algorithms._vectors import expected
-
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._expectations import expected
+from metamarl.algorithms._jit import JIT
 
 
 @njit(**JIT)
 def fill(
-    states, groups, timed,
+    begin, end, states, groups, timed,
     rows, reward, reward_stride, indptr, indices, probabilities, transition_stride,
     discount, values, counts, cell, row_step, column_step, Q,
 ):  # fmt: skip
-    """Write every node's stage matrix r + γ·P·values into `Q`, from the values of the last stage.
+    """Write the stage matrices r + γ·P·values of the nodes from `begin` to `end` into `Q`.
 
-    `values` (N,): player 0's; `counts` (S, 2). The number of node j's actions a and b lies at
-    `cell[j] + a·row_step[j] + b·column_step[j]` of `Q`.
+    `values` (N,): player 0's, of the last stage; `counts` (S, 2). The number of node j's actions a
+    and b lies at `cell[j] + a·row_step[j] + b·column_step[j]` of `Q`.
     """
     later = np.zeros(len(rows) - 1)
     if not timed:
         for j in range(len(states)):
             later[states[j]] = values[j]
     for g in range(len(groups) - 1):
+        if groups[g + 1] <= begin or end <= groups[g]:
+            continue
         if timed and g + 2 < len(groups):
             for j in range(groups[g + 1], groups[g + 2]):
                 later[states[j]] = values[j]
         last = timed and g + 2 == len(groups)
         step = g if timed else 0
-        for j in range(groups[g], groups[g + 1]):
+        for j in range(max(begin, groups[g]), min(end, groups[g + 1])):
             s = states[j]
             a, b = 0, 0
             for k in range(rows[s + 1] - rows[s]):

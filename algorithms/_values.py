@@ -1,126 +1,183 @@
 """Kernels that pass values backward through a game. They check nothing and allocate little.
 
 All read a game's table and nodes (see `metamarl.envs.table` and `metamarl.envs.clock`) and a flat
-policy. Kernels that call each other live in this one file, because Numba's cache does not notice
-when a kernel of another file changes.
+policy; `backward` says how `value` and `gains` are called. Kernels that call each other live in
+this one file, because Numba's cache does not notice when a kernel of another file changes.
 """
 
 import numpy as np
 from numba import njit
 
-from metamarl.algorithms._vectors import expected
-
-JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+from metamarl.algorithms._expectations import expected, expected_pair
+from metamarl.algorithms._jit import JIT, SUMS
 
 
 @njit(**JIT)
-def _fold(node, state, counts, slots, joints, flat, player, keep, weight, digits):
-    """Weights of a state's joint actions; `keep` leaves out the player's own. In place.
-
-    `flat` is a flat joint policy where `joints` is not empty, else a flat (product) policy.
-    """
-    n = counts.shape[1]
-    for i in range(n):
-        digits[i] = 0
-    size = 1
-    for i in range(n):
-        size *= counts[state, i]
-    if len(joints) > 0:
-        for k in range(size):
-            weight[k] = flat[joints[node] + k]
-        if keep:  # the others' joint probability, on every row
-            inner = 1
-            for i in range(player + 1, n):
-                inner *= counts[state, i]
-            mine = counts[state, player]
-            for k in range(size):
-                if (k // inner) % mine == 0:
-                    total = 0.0
-                    for a in range(mine):
-                        total += weight[k + a * inner]
-                    for a in range(mine):
-                        weight[k + a * inner] = total
-        return size
+def _joint_weights(node, state, counts, joints, flat, player, keep, weight):
+    """Weights of joint actions in a flat joint policy; `keep`: the others', on every row."""
+    size = joints[node + 1] - joints[node]
     for k in range(size):
-        w = 1.0
-        for i in range(n):
-            if not (keep and i == player):
-                w *= flat[slots[i, node] + digits[i]]
-        weight[k] = w
-        i = n - 1
-        while i >= 0:
-            digits[i] += 1
-            if digits[i] < counts[state, i]:
-                break
-            digits[i] = 0
-            i -= 1
-    return size
+        weight[k] = flat[joints[node] + k]
+    if keep:
+        mine, inner = counts[state, player], 1
+        for i in range(player + 1, counts.shape[1]):
+            inner *= counts[state, i]
+        for outer in range(0, size, mine * inner):
+            for k in range(outer, outer + inner):
+                total = 0.0
+                for a in range(mine):
+                    total += weight[k + a * inner]
+                for a in range(mine):
+                    weight[k + a * inner] = total
 
 
 @njit(**JIT)
-def backward(
-    states, groups, slots, joints, timed,
-    counts, rows, reward, reward_stride, indptr, indices, probabilities, transition_stride,
-    discount, flat, player, respond, values, choice,
-):  # fmt: skip
-    """Values of `player` at every node in one backward pass, for a game that is not cyclic.
+def _weigh(node, state, counts, slots, joints, flat, player, keep, weight):
+    """The same of a flat joint policy where `joints` is not empty, else of a flat policy."""
+    if len(joints) > 0:
+        _joint_weights(node, state, counts, joints, flat, player, keep, weight)
+    else:
+        weight[0], size = 1.0, 1
+        for i in range(counts.shape[1]):
+            A, begin = counts[state, i], slots[i, node]
+            for k in range(size - 1, -1, -1):  # from the end: what is written over has been read
+                w = weight[k]
+                for a in range(A - 1, -1, -1):
+                    weight[k * A + a] = w if keep and i == player else w * flat[begin + a]
+            size *= A
 
-    The player's own best response where `respond`, else what `flat` says (see `_fold`). Writes
-    `values` (N,) and, for best responses, `choice` (N,): the best action's position among the legal
-    ones.
+
+@njit(**JIT)
+def value(
+    first, last, begin, end, later, values, states, groups, slots, timed, counts, rows, reward,
+    reward_stride, indptr, indices, probabilities, transition_stride, discount, block, most, flat,
+    joints, player, respond, choice,
+):  # fmt: skip
+    """Values (1, N) of `player` at nodes of a game that is not cyclic.
+
+    Of its best response where `respond`, else what `flat` says: a flat joint policy where `joints`
+    is not empty, else a flat policy. Writes `choice` (N,) too: the best action's position among
+    the legal ones.
     """
-    n = counts.shape[1]
-    later = np.zeros(counts.shape[0])
-    weight = np.empty(_largest_block(counts))
-    own = np.empty(_largest_count(counts))
-    digits = np.empty(n, np.int64)
-    for g in range(len(groups) - 2, -1, -1):
+    n, correlated, coming = counts.shape[1], len(joints) > 0, later[0]
+    own, weight = np.empty(most), np.empty(block if correlated else 1)
+    digits, before = np.zeros(n, np.int64), np.ones(n)  # of all but the last player
+    for g in range(last - 1, first - 1, -1):
         step = g if timed else 0
-        for j in range(groups[g], groups[g + 1]):
+        ends = timed and g + 2 == len(groups)
+        for j in range(max(begin, groups[g]), min(end, groups[g + 1])):
             s = states[j]
-            inner = 1
-            for i in range(player + 1, n):
-                inner *= counts[s, i]
-            mine = counts[s, player]
+            mine, runs, theirs = counts[s, player], counts[s, n - 1], slots[n - 1, j]
             for a in range(mine):
                 own[a] = 0.0
-            size = _fold(j, s, counts, slots, joints, flat, player, respond, weight, digits)
-            for k in range(size):
-                w = weight[k]
-                if w != 0.0:
-                    r = rows[s] + k + step * transition_stride
-                    q = expected(indices, probabilities, indptr[r], indptr[r + 1], later)
-                    q = reward[player, rows[s] + k + step * reward_stride] + discount * q
-                    own[(k // inner) % mine] += w * q
+            if correlated:
+                _joint_weights(j, s, counts, joints, flat, player, respond, weight)
+            digits[:] = 0
+            changed, k = 0, 0
+            for r in range(rows[s], rows[s + 1], runs):
+                if not correlated:
+                    for i in range(changed, n - 1):
+                        x = flat[slots[i, j] + digits[i]]
+                        before[i + 1] = before[i] * (1.0 if respond and i == player else x)
+                here = 0.0
+                for b in range(runs):
+                    if correlated:
+                        w = weight[k]
+                    elif respond and player == n - 1:
+                        w = before[n - 1]
+                    else:
+                        w = before[n - 1] * flat[theirs + b]
+                    if w != 0.0:
+                        q = 0.0
+                        if not ends:
+                            e = r + b + step * transition_stride
+                            q = expected(indices, probabilities, indptr[e], indptr[e + 1], coming)
+                        q = w * (reward[player, r + b + step * reward_stride] + discount * q)
+                        if player == n - 1:
+                            own[b] += q
+                        else:
+                            here += q
+                    k += 1
+                if player < n - 1:
+                    own[digits[player]] += here
+                changed = max(n - 2, 0)
+                while changed > 0 and digits[changed] + 1 == counts[s, changed]:
+                    digits[changed] = 0
+                    changed -= 1
+                digits[changed] += 1
             best, total = 0, 0.0
             for a in range(mine):
                 if own[a] > own[best]:
                     best = a
                 total += own[a]
             choice[j] = best
-            values[j] = own[best] if respond else total
-        for j in range(groups[g], groups[g + 1]):
-            later[states[j]] = values[j]
+            values[0, j] = own[best] if respond else total
+        if begin <= groups[first] and groups[last] <= end:
+            for j in range(groups[g], groups[g + 1]):
+                coming[states[j]] = values[0, j]
 
 
 @njit(**JIT)
-def _largest_block(counts):
-    largest = 1
-    for s in range(counts.shape[0]):
-        size = 1
-        for i in range(counts.shape[1]):
-            size *= counts[s, i]
-        largest = max(largest, size)
-    return largest
-
-
-@njit(**JIT)
-def _largest_count(counts):
-    largest = 1
-    for s in range(counts.shape[0]):
-        for i in range(counts.shape[1]):
-            largest = max(largest, counts[s, i])
-    return largest
+def gains(
+    first, last, begin, end, later, values, states, groups, slots, timed, counts, rows, reward,
+    reward_stride, indptr, indices, probabilities, transition_stride, discount, block, most, flat,
+    joints,
+):  # fmt: skip
+    """All players' values under `flat`, then those of their best responses (2·n, N), at once."""
+    n, correlated = counts.shape[1], len(joints) > 0
+    own, weight = np.empty((n, most)), np.empty((n, block if correlated else 1))
+    digits, before, others = np.zeros(n, np.int64), np.ones(n + 1), np.empty(n)
+    for g in range(last - 1, first - 1, -1):
+        step = g if timed else 0
+        ends = timed and g + 2 == len(groups)
+        for j in range(max(begin, groups[g]), min(end, groups[g + 1])):
+            s = states[j]
+            for i in range(n):
+                if correlated:
+                    _joint_weights(j, s, counts, joints, flat, i, True, weight[i])
+                values[i, j] = 0.0
+                for a in range(counts[s, i]):
+                    own[i, a] = 0.0
+            digits[:] = 0
+            changed = 0
+            for k in range(rows[s + 1] - rows[s]):
+                if correlated:
+                    w = flat[joints[j] + k]
+                    for i in range(n):
+                        others[i] = weight[i, k]
+                else:
+                    for i in range(changed, n):
+                        before[i + 1] = before[i] * flat[slots[i, j] + digits[i]]
+                    w = 1.0
+                    for i in range(n - 1, -1, -1):
+                        others[i] = before[i] * w
+                        w *= flat[slots[i, j] + digits[i]]
+                r = rows[s] + k + step * transition_stride
+                at = rows[s] + k + step * reward_stride
+                start, stop = indptr[r], indptr[r + 1]
+                for i in range(n):
+                    if others[i] != 0.0:
+                        q = best = 0.0
+                        if not ends:
+                            q, best = expected_pair(
+                                indices, probabilities, start, stop, later[i], later[n + i]
+                            )
+                        values[i, j] += w * (reward[i, at] + discount * q)
+                        own[i, digits[i]] += others[i] * (reward[i, at] + discount * best)
+                changed = n - 1
+                while changed > 0 and digits[changed] + 1 == counts[s, changed]:
+                    digits[changed] = 0
+                    changed -= 1
+                digits[changed] += 1
+            for i in range(n):
+                best = own[i, 0]
+                for a in range(1, counts[s, i]):
+                    best = max(best, own[i, a])
+                values[n + i, j] = best
+        if begin <= groups[first] and groups[last] <= end:
+            for j in range(groups[g], groups[g + 1]):
+                for i in range(2 * n):
+                    later[i, states[j]] = values[i, j]
 
 
 @njit(**JIT)
@@ -135,8 +192,7 @@ def fix_others(
     successor lists `tails`, `weights`; returns the number of list elements.
     """
     S, n = counts.shape
-    weight = np.empty(_largest_block(counts))
-    digits = np.empty(n, np.int64)
+    weight = np.empty((rows[1:] - rows[:-1]).max())
     seen = np.full(S, -1, np.int64)
     entry, filled = 0, 0
     for s in range(S):
@@ -145,9 +201,10 @@ def fix_others(
         for i in range(player + 1, n):
             inner *= counts[s, i]
         mine = counts[s, player]
-        size = _fold(s, s, counts, slots, joints, flat, player, respond, weight, digits)
+        size = rows[s + 1] - rows[s]
+        _weigh(s, s, counts, slots, joints, flat, player, respond, weight)
         for a in range(mine if respond else 1):
-            heads[entry], total, begin = filled, 0.0, filled
+            heads[entry], total, begin, width = filled, 0.0, filled, 0
             for m in range(size // mine if respond else size):
                 k = (m // inner * mine + a) * inner + m % inner if respond else m
                 w = weight[k]
@@ -155,15 +212,31 @@ def fix_others(
                     continue
                 r = rows[s] + k
                 total += w * reward[player, r]
-                for e in range(indptr[r], indptr[r + 1]):
-                    t = indices[e]
-                    if seen[t] < begin:
-                        seen[t] = filled
-                        tails[filled] = t
-                        weights[filled] = w * probabilities[e]
-                        filled += 1
-                    else:
-                        weights[seen[t]] += w * probabilities[e]
+                start, stop = indptr[r], indptr[r + 1]
+                count = stop - start
+                alike = (
+                    count == width == filled - begin
+                    and indices[stop - 1] - indices[start] == count - 1
+                )
+                if (
+                    alike
+                    and indices[start] == tails[begin]
+                    and indices[stop - 1] == tails[filled - 1]
+                ):
+                    for e in range(count):  # the same neighbours as before, as in dense rows
+                        weights[begin + e] += w * probabilities[start + e]
+                else:
+                    for e in range(start, stop):
+                        t = indices[e]
+                        if seen[t] < begin:
+                            seen[t] = filled
+                            tails[filled] = t
+                            weights[filled] = w * probabilities[e]
+                            filled += 1
+                        else:
+                            weights[seen[t]] += w * probabilities[e]
+                if width == 0:
+                    width = filled - begin
             pay[entry] = total
             entry += 1
     first[S] = entry
@@ -171,7 +244,7 @@ def fix_others(
     return filled
 
 
-@njit(**JIT)
+@njit(**SUMS)
 def iterate(
     first, pay, heads, tails, weights, discount, duration, accuracy, sweeps, most, values, choice
 ):

@@ -205,26 +205,6 @@ def exponential(typingctx, vector):  # noqa: ARG001
 
 
 @njit(**BARE)
-def expected(indices, probabilities, begin, end, values):
-    """Σ probabilities·values[indices] of one row; neighbours, as in dense rows, without indices."""
-    q, e = 0.0, begin
-    if end - begin >= LANES and indices[end - 1] - indices[begin] == end - begin - 1:  # sorted
-        shift = indices[begin] - begin
-        sums = spread(q, values)
-        while e + LANES <= end:
-            sums = sums + load(probabilities, e) * load(values, e + shift)
-            e += LANES
-        q = total(sums)
-        while e < end:
-            q += probabilities[e] * values[e + shift]
-            e += 1
-    while e < end:
-        q += probabilities[e] * values[indices[e]]
-        e += 1
-    return q
-
-
-@njit(**BARE)
 def fold(lanes, A, B, M, U, S, V, all_S, all_V):
     """Add S and V to all_S and all_V, clear them, and take M and U down by the largest U."""
     for begin, end in ((0, A), (A, A + B)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from metamarl.algorithms import _wide_mirror_descent as gamewise
 from metamarl.algorithms._lanes import block_cost, place, wide_cost
 from metamarl.algorithms._stages import StagedRun
 from metamarl.algorithms._vectors import LANE_BYTES, aligned
+from metamarl.algorithms.backward import node_work, share_out
 from metamarl.algorithms.evaluation import effective_horizon
 from metamarl.algorithms.evaluator import Evaluator
 from metamarl.algorithms.stage_starts import StageStart, ask, matrix_bounds
@@ -71,6 +73,7 @@ class ZeroSumRun(StagedRun):
         self.still = np.zeros_like(self.eta)
         self.eta[self.layout.lane] = self._fixed_step()
         self._share()
+        self._cuts = share_out(node_work(game), 0, len(nodes.states), self.threads)
         self.values = np.zeros(len(nodes.states))
         if options.first_values == "policy":
             judge = Evaluator(game)
@@ -116,27 +119,9 @@ class ZeroSumRun(StagedRun):
         return 1.0 / (4.0 * self.H * span * root)
 
     def _begin(self, *, still: bool = False) -> None:
-        game, table, nodes, options = self.game, self.game.table, self.game.nodes, self.options
-        layout = self.layout
-        places = (layout.cell, layout.row_step, layout.column_step)
-        if not still:  # the first stage plays Q = 0
-            _stage_matrices.fill(
-                nodes.states, nodes.groups, nodes.timed, table.rows, table.reward,
-                table.reward_stride, table.indptr, table.indices, table.probabilities,
-                table.transition_stride, game.discount, self.values, table.counts, *places,
-                self.full_Q,
-            )  # fmt: skip
-            if self.single:
-                _stage_matrices.narrow(
-                    nodes.states, table.counts, *places, self.full_Q, self.Q, self.middle
-                )
         if self.single:
             self.all_S += self.S
-        if options.step_size == "adaptive":
-            _step_size.adapt(
-                nodes.states, table.counts, *places, layout.x, layout.y, layout.lane, self.full_Q,
-                self.all_S, self.eta, options.factor, self.entropy,
-            )  # fmt: skip
+        run_parts(partial(self._prepare, still), list(pairwise(self._cuts)))
         if self.starts is not None and not still:
             self._propose(self.starts)
         self.M[:] = self.start_point
@@ -144,9 +129,29 @@ class ZeroSumRun(StagedRun):
             self.U[:] = self.start_point
             self._iterate(self.still, 0, 1)
         else:
-            _projected_descent.predict(layout.blocks, self.Q, self.first, self.U)
+            _projected_descent.predict(self.layout.blocks, self.Q, self.first, self.U)
         for sums in (self.S, self.V, self.all_S, self.all_V):
             sums[:] = 0.0
+
+    def _prepare(self, still: bool, part: tuple[int, int]) -> None:
+        """Matrices and step sizes of some nodes; the first stage plays Q = 0."""
+        game, table, nodes, layout = self.game, self.game.table, self.game.nodes, self.layout
+        some = slice(*part)
+        shape = (table.counts, layout.cell, layout.row_step, layout.column_step)
+        if not still:
+            _stage_matrices.fill(
+                *part, nodes.states, nodes.groups, nodes.timed, table.rows, table.reward,
+                table.reward_stride, table.indptr, table.indices, table.probabilities,
+                table.transition_stride, game.discount, self.values, *shape, self.full_Q,
+            )  # fmt: skip
+        places = (nodes.states[some], table.counts, *(place[some] for place in shape[1:]))
+        if self.single and not still:
+            _stage_matrices.narrow(*places, self.full_Q, self.Q, self.middle[some])
+        if self.options.step_size == "adaptive":
+            _step_size.adapt(
+                *places, layout.x[some], layout.y[some], layout.lane[some], self.full_Q,
+                self.all_S, self.eta, self.options.factor, self.entropy,
+            )  # fmt: skip
 
     def _sums(self) -> NDArray[np.float64]:
         return self.all_S + self.S if self.single else self.all_S

@@ -4,9 +4,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from metamarl.algorithms import _swap_values, _values
+from metamarl.algorithms import _mutual_values, _swap_values, _values
+from metamarl.algorithms.backward import BackwardPass
 from metamarl.algorithms.counts import OthersCounts
-from metamarl.algorithms.mutual_responses import MutualResponses
 from metamarl.envs.anonymous import AnonymousGame
 from metamarl.envs.clock import at_rest
 from metamarl.envs.game import MarkovGame
@@ -48,9 +48,13 @@ class Evaluator:
         self._others = OthersCounts(game) if isinstance(game, AnonymousGame) else None
         self._aggregate = None if game.aggregate is None else Evaluator(game.aggregate, accuracy)
         self._joint: Evaluator | None = None
-        self._both = None
-        if game.kind == "zero-sum" and not game.nodes.cyclic and game.aggregate is None:
-            self._both = MutualResponses(game)
+        self._value = self._gains = self._both = None
+        if not game.nodes.cyclic and game.aggregate is None:
+            self._value = BackwardPass(game, _values.value, 1)
+            if game.kind == "zero-sum":
+                self._both = BackwardPass(game, _mutual_values.respond, 2)
+            else:
+                self._gains = BackwardPass(game, _values.gains, 2 * game.n_players)
         self._memories: dict[int, dict[tuple[int, bool | str], NDArray[np.float64]]] = {}
         self._wanted = accuracy
         self.choice = np.zeros(len(game.nodes.states), np.int64)
@@ -86,16 +90,11 @@ class Evaluator:
         if self._others is not None:
             return self._anonymous_value(flat, player, respond, correlated)
         joints = game.nodes.joints if correlated else NOTHING
-        if game.nodes.cyclic:
+        if self._value is None:
             self._iterate(flat, player, respond, joints)
-            return float(game.initial @ self.values)  # one group, in the order of the states
-        table, nodes = game.table, game.nodes
-        _values.backward(
-            nodes.states, nodes.groups, nodes.slots, joints, nodes.timed,
-            table.counts, table.rows, table.reward, table.reward_stride,
-            table.indptr, table.indices, table.probabilities, table.transition_stride,
-            game.discount, flat, player, respond, self.values, self.choice,
-        )  # fmt: skip
+        else:
+            self._value(flat, joints, player, respond, self.choice)
+            self.values = self._value.values[0]
         return self._at_start()
 
     def _anonymous_value(
@@ -199,11 +198,8 @@ class Evaluator:
         if self.game.kind != "zero-sum":
             return self._largest_gain(flat, correlated=False)
         if self._both is not None:
-            return _certified(self._both(flat))
-        total = 0.0
-        for i in range(2):
-            total += self.value(flat, i, respond=True) + self.error
-        return _certified(total)
+            return _certified(self._both(flat).sum())
+        return _certified(sum(self.value(flat, i, respond=True) + self.error for i in range(2)))
 
     def gap(self, flat: NDArray[np.float64], concept: str) -> float:
         """The gap that belongs to a solution concept: "nash", "cce" or "ce"."""
@@ -222,6 +218,9 @@ class Evaluator:
     ) -> float:
         if correlated and self._others is not None:
             return self._whole()._largest_gain(flat, correlated=True, swap=swap)
+        if self._gains is not None and not swap:
+            found = self._gains(flat, self.game.nodes.joints if correlated else NOTHING)
+            return max(_certified(gain) for gain in np.diff(found.reshape(2, -1), axis=0)[0])
         gains = []
         for i in range(self.game.n_players):
             value = self.value(flat, i, respond=False, correlated=correlated) - self.error
@@ -246,4 +245,4 @@ class Evaluator:
 
 def _certified(gain: float) -> float:
     """A gain, at least 0; infinite where it is no number, which certifies nothing."""
-    return max(0.0, gain) if np.isfinite(gain) else np.inf
+    return max(0.0, float(gain)) if np.isfinite(gain) else np.inf

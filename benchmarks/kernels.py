@@ -1,6 +1,6 @@
 """The compiled kernels beside each other: lanes, rows, threads, precision, raggedness, bandwidth.
 
-    python benchmarks/kernels.py [dense|shapes|ragged|bandwidth ...] [--cpu]
+    python benchmarks/kernels.py [dense|shapes|ragged|general|bandwidth ...] [--cpu]
 
 Contestants alternate within one run and the least time of every one counts: seconds drift with the
 machine, ratios hardly. With --cpu processor time counts, which a busy machine disturbs less; two
@@ -11,7 +11,11 @@ beginning and end.
 dense: 500 games of 5 x 5 and 5000 of 10 x 10, beside plain NumPy in its best layout, states last.
 shapes: a block of games against one game laid out wide; `algorithms/_lanes.py` is fitted to this.
 ragged: whole games against the sum of what their shapes cost in full blocks.
-bandwidth: gap and stage matrices against reading what is stored of the transitions once.
+general: all players' learners of general-sum games, for coarse and for full correlated equilibria:
+nodes side by side and one after another, beside plain NumPy (coarse ones).
+bandwidth: gap and stage matrices against reading what is stored of the transitions once, against
+gathering two values for every successor, and against doing so row by row. Short rows are bound by
+the last: by the gathers, which come from the cache where values fit in, and by a jump a row.
 """
 
 import argparse
@@ -24,8 +28,10 @@ import scipy.sparse as sp
 from numba import njit
 
 import metamarl as mm
+from metamarl.algorithms import _general_sum_run
 from metamarl.algorithms import _mirror_descent as blockwise
 from metamarl.algorithms import _wide_mirror_descent as gamewise
+from metamarl.algorithms._general_sum_run import GeneralSumRun
 from metamarl.algorithms._lanes import block_cost, wide_cost
 from metamarl.algorithms._vectors import LANE_BYTES, aligned
 from metamarl.algorithms._zero_sum_run import ZeroSumRun
@@ -33,7 +39,7 @@ from metamarl.algorithms.evaluator import Evaluator
 
 ITERATIONS = 20  # short calls: one of them will not be interrupted, however busy the machine
 CLOCK = time.perf_counter
-PARTS = ("dense", "shapes", "ragged", "bandwidth")
+PARTS = ("dense", "shapes", "ragged", "general", "bandwidth")
 
 
 def least(contestants: dict[str, Callable[[], object]], rounds: int = 40) -> dict[str, float]:
@@ -57,13 +63,13 @@ def matrix_games(count: int, A: int, B: int) -> mm.MarkovGame:
     return mm.MarkovGame(moves, rewards, horizon=1)
 
 
-def begun(game: mm.MarkovGame, **options) -> ZeroSumRun:
+def begun(game: mm.MarkovGame, **options) -> ZeroSumRun | GeneralSumRun:
     """A run in its second stage."""
     solver = mm.OptimisticMirrorDescent(step_size=0.1, **options)
     run = solver.start(game, mm.JointPolicy.uniform(game).flat(game))
     run.advance(2**40)
     run.advance(1)
-    assert isinstance(run, ZeroSumRun)
+    assert isinstance(run, ZeroSumRun | GeneralSumRun)
     return run
 
 
@@ -169,6 +175,48 @@ def ragged() -> None:
             )
 
 
+def plain_general(Q: np.ndarray, times: int) -> None:
+    """The learners of coarse equilibria in NumPy; Q (n, A_1, …, A_n, N)."""
+    n, letters = len(Q), "abcdef"[: len(Q)]
+    shape = Q.shape[1:]
+    M = [np.zeros((A, shape[-1])) for A in shape[:-1]]
+    G, S, V = [np.zeros_like(m) for m in M], np.zeros(shape), np.zeros((n, shape[-1]))
+    heads = [",".join(f"{c}z" for c in letters if c != own) for own in letters]
+    for _ in range(times):
+        X = [np.exp(m + 0.1 * g - (m + 0.1 * g).max(0)) for m, g in zip(M, G, strict=True)]
+        X = [x / x.sum(0) for x in X]
+        S += np.einsum(",".join(f"{c}z" for c in letters) + f"->{letters}z", *X)
+        for i, own in enumerate(letters):
+            others = [X[k] for k in range(n) if k != i]
+            G[i] = np.einsum(f"{letters}z,{heads[i]}->{own}z", Q[i], *others, optimize=n > 2)
+            M[i] += 0.1 * G[i]
+            V[i] += (X[i] * G[i]).sum(0)
+
+
+def general() -> None:
+    print("ns per (node · iteration)")
+    for sizes in ((2, 2), (5, 5), (20, 20), (3, 3, 3), (5, 5, 5), (2, 2, 2, 2)):
+        game = mm.make("random", states=160, actions=sizes, horizon=2, kind="general-sum")
+        nodes = len(game.nodes.states)
+        Q = np.random.default_rng(0).random((len(sizes), *sizes, nodes))
+        calls = {"NumPy": partial(plain_general, Q, 1)}
+        for concept in ("cce", "ce"):
+            for room, name in ((_general_sum_run.ROOM, "lanes"), (0, "alone")):
+                for threads in (1, 2) if name == "lanes" else (1,):
+                    _general_sum_run.ROOM, kept = room, _general_sum_run.ROOM
+                    run = begun(game, equilibrium=concept, threads=threads)
+                    _general_sum_run.ROOM = kept
+                    calls[f"{concept}, {name}, {threads} thread{'s' * (threads > 1)}"] = partial(
+                        run._play, ITERATIONS
+                    )
+        taken = least(calls, 10)
+        taken["NumPy"] *= ITERATIONS
+        for name, seconds in taken.items():
+            ns = 1e9 * seconds / (nodes * ITERATIONS)
+            shape = " x ".join(map(str, sizes))
+            print(f"  {shape:14} {name:22} {ns:9.1f}  {taken['NumPy'] / seconds:6.1f} x")
+
+
 @njit(nogil=True, fastmath=True)
 def read(numbers):
     """What memory can do: the sum of an array."""
@@ -176,6 +224,29 @@ def read(numbers):
     for k in range(len(numbers)):
         total += numbers[k]
     return total
+
+
+@njit(nogil=True, fastmath=True)
+def gather(indices, probabilities, first, second):
+    """What gathers can do: two values of every successor, without rows, rewards and policies."""
+    one, other = 0.0, 0.0
+    for e in range(len(indices)):
+        one += probabilities[e] * first[indices[e]]
+        other += probabilities[e] * second[indices[e]]
+    return one + other
+
+
+@njit(nogil=True, error_model="numpy")
+def rows_of(indptr, indices, probabilities, first, second):
+    """The same row by row: what it costs that rows are short."""
+    least = 0.0
+    for r in range(len(indptr) - 1):
+        one, other = 0.0, 0.0
+        for e in range(indptr[r], indptr[r + 1]):
+            one += probabilities[e] * first[indices[e]]
+            other += probabilities[e] * second[indices[e]]
+        least = min(least, one - other)
+    return least
 
 
 def sparse_game(states: int, A: int, successors: int, horizon: int) -> mm.MarkovGame:
@@ -196,27 +267,39 @@ def dense_game(states: int, A: int, horizon: int) -> mm.MarkovGame:
 
 def bandwidth() -> None:
     print("GB/s of what one pass over the transitions has to read, and as a part of plain reading")
-    games = {"dense, S 500, A 10": dense_game(500, 10, 10), "sparse, 4 successors": sparse_game(
-        100_000, 3, 4, 3
-    )}  # fmt: skip
+    games = {
+        "dense, S 500, A 10": dense_game(500, 10, 10),
+        "sparse, S 100 000": sparse_game(100_000, 3, 4, 3),
+        "sparse, S 5000": sparse_game(5_000, 3, 4, 30),
+        "goofspiel, 6 cards": mm.make("goofspiel", cards=6),
+        "pursuit, 7 x 7": mm.make("pursuit", size=7),
+    }
+    rng = np.random.default_rng(0)
     for name, game in games.items():
-        table, steps, filled = game.table, game.horizon or 1, name.startswith("dense")
+        table, filled = game.table, name.startswith("dense")
         arrays = [table.probabilities] + [table.indices, table.indptr] * (not filled)
         flat = mm.JointPolicy.uniform(game).flat(game)
-        judge, run = Evaluator(game), begun(game)
+        judge, run, one, other = Evaluator(game), begun(game), *rng.random((2, game.n_states))
         calls = {
             "plain reading": lambda arrays=arrays: [read(a) for a in arrays],
+            "gathers alone": partial(gather, table.indices, table.probabilities, one, other),
+            "and rows": partial(
+                rows_of, table.indptr, table.indices, table.probabilities, one, other
+            ),
             "gap": partial(judge.nash_gap, flat),
             "one player's value": partial(judge.value, flat, 0, respond=True),
             "stage matrices": run._begin,
         }
         taken = least(calls, 7)
+        # At the last step nothing follows: no transition is read.
+        successors = np.diff(table.indptr[table.rows])[game.nodes.states]
+        passes = successors[: game.nodes.groups[-2]].sum() / len(table.indices)
         size = sum(a.nbytes for a in arrays)
         for call, seconds in taken.items():
-            passes = 1 if call == "plain reading" else steps - 1
-            rate = 1e-9 * size * passes / seconds
-            part = taken["plain reading"] * passes / seconds
-            print(f"  {name:22} {call:20} {rate:7.1f}  {part:5.2f}")
+            times = passes if call in ("gap", "one player's value", "stage matrices") else 1.0
+            rate = 1e-9 * size * times / seconds
+            part, bound = (times * taken[k] / seconds for k in ("plain reading", "and rows"))
+            print(f"  {name:20} {call:20} {rate:7.1f}  {part:5.2f} of reading {bound:5.2f} of rows")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from test_evaluation import random_game
 from test_kernels import around, compare_runs
 
 import metamarl as mm
-from metamarl.algorithms import _zero_sum_run, mutual_responses, threads
+from metamarl.algorithms import _zero_sum_run, backward, threads
 from metamarl.algorithms._lanes import place
 from metamarl.algorithms.evaluator import Evaluator
 
@@ -74,11 +74,11 @@ def small_and_large():
 
 @pytest.mark.parametrize("precision", ["double", "single"])
 def test_threads_change_no_bit(precision, monkeypatch):
-    for module in (_zero_sum_run, mutual_responses):
+    for module in (_zero_sum_run, backward):
         monkeypatch.setattr(module, "WORTH_IT", 0.0)
     game, found = small_and_large(), []
     for n in (1, 2, 3):
-        monkeypatch.setattr(mutual_responses, "default_threads", lambda n=n: n)
+        monkeypatch.setattr(backward, "default_threads", lambda n=n: n)
         options = mm.OptimisticMirrorDescent(precision=precision, threads=n)
         solution = mm.solve(game, options, tol=1e-3, throw=False, max_iterations=60)
         found.append((solution.policy.flat(game), solution.trace.gap))
@@ -113,7 +113,7 @@ def test_single_precision_in_long_stages():
 
 @pytest.mark.parametrize("kind", ["timed", "steps", "acyclic"])
 def test_both_best_responses_at_once(kind, monkeypatch):
-    monkeypatch.setattr(mutual_responses, "WORTH_IT", 0.0)
+    monkeypatch.setattr(backward, "WORTH_IT", 0.0)
     games = [mm.MarkovGame(**random_game(kind, (3, 4), S, S, zero_sum=True)) for S in (2, 5, 8)]
     for game in [*games, small_and_large()]:  # the last one's rows are dense, and longer
         flat = mm.JointPolicy.uniform(game).flat(game)
@@ -121,7 +121,7 @@ def test_both_best_responses_at_once(kind, monkeypatch):
         judge = Evaluator(game)
         apart = sum(judge.value(flat, i, respond=True) for i in range(2))
         for n in (1, 2):
-            monkeypatch.setattr(mutual_responses, "default_threads", lambda n=n: n)
+            monkeypatch.setattr(backward, "default_threads", lambda n=n: n)
             assert Evaluator(game).nash_gap(flat) == pytest.approx(apart, rel=1e-12, abs=1e-12)
 
 

@@ -24,10 +24,11 @@ HEAVY = {"gymnasium", "matplotlib", "numba", "numpy", "pettingzoo", "quantecon",
 MOST_LINES = 250
 LONGER = {  # most lines, and why
     "algorithms/_policy_gradient.py": (
-        300,
+        310,
         "kernels that call each other live in one file: Numba's cache does not notice other files",
     ),
     "algorithms/_stage_games.py": (300, "the same"),
+    "algorithms/_values.py": (300, "the same"),
     "metamarl/_tiers_kernel.py": (400, "the same"),
     "metamarl/__init__.py": (350, "the public names, four times over"),
     "algorithms/_v_learning.py": (300, "the same"),
