@@ -257,6 +257,26 @@ def test_actions_that_are_not_discrete(kind, space):
             call(make, TINY, 60)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_last_masks_of_another_shape(count):
+    pytest.importorskip("torch")
+
+    class Masks(Parallel):
+        def inform(self, agent):
+            return {"action_mask": np.ones(count if self.t == 3 else 2, np.int8)}
+
+        def ended(self):
+            return False
+
+        def cut(self):
+            return self.t == 3
+
+    env = mm.EpisodicEnvironment(Masks, discount=0.9)
+    words = rf"'action_mask' .* shape \(2,\).* Got shape \({count},\)"
+    with pytest.raises(ValueError, match=words):
+        mm.learn(env, TINY, 60)
+
+
 def test_masks_of_another_shape():
     pytest.importorskip("torch")
 
