@@ -102,7 +102,8 @@ class BottomAdapter(Adapter):
     """How many of them."""
 
     def __post_init__(self) -> None:
-        check_integer(self.layers, "layers", "BottomAdapter")
+        layers = check_integer(self.layers, "layers", "BottomAdapter")
+        object.__setattr__(self, "layers", layers)
 
     def changes(self, place: Any, generator: Any) -> list[Any]:  # noqa: ARG002
         """A difference of the weight's own size, at the bottom."""
@@ -146,8 +147,10 @@ class SparseAdapter(Adapter):
 
     def __post_init__(self) -> None:
         must = "a number above 0 and of at most 1"
-        if check_real(self.density, "density", "SparseAdapter", 0.0, 1.0) == 0:
+        density = check_real(self.density, "density", "SparseAdapter", 0.0, 1.0)
+        if density == 0:
             raise ValueError(complaint("density", "SparseAdapter", must, self.density))
+        object.__setattr__(self, "density", density)
 
     def changes(self, place: Any, generator: Any) -> list[Any]:  # noqa: ARG002
         """A difference of which only the largest entries count."""
@@ -175,8 +178,9 @@ class CoLoRA(Adapter):
     """Of the shared one."""
 
     def __post_init__(self) -> None:
-        check_integer(self.rank, "rank", "CoLoRA")
-        check_integer(self.shared_rank, "shared_rank", "CoLoRA", 0)
+        for name, least in (("rank", 1), ("shared_rank", 0)):
+            rank = check_integer(getattr(self, name), name, "CoLoRA", least)
+            object.__setattr__(self, name, rank)
 
     def changes(self, place: Any, generator: Any) -> list[Any]:
         """The shared change of a matrix, then the personal one."""

@@ -15,11 +15,12 @@ WHERE = "learn"
 
 
 def seen_space(env: Any, agent: Any) -> spaces.Space:
-    """The space of what an agent sees, its mask left out."""
+    """The space of what an agent sees, its mask left out; a `Dict` where `flat` is to leave one."""
     space = space_of(env.observation_space, agent)
     if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
         rest = {key: part for key, part in space.spaces.items() if key != "action_mask"}
-        return rest["observation"] if set(rest) == {"observation"} else spaces.Dict(rest)
+        plain = set(rest) == {"observation"} and not isinstance(rest["observation"], spaces.Dict)
+        return rest["observation"] if plain else spaces.Dict(rest)
     return space
 
 
@@ -31,7 +32,8 @@ def flat(space: spaces.Space, observation: Any) -> NDArray[np.float32]:
         seen = rest if isinstance(space, spaces.Dict) else rest.get("observation")
     try:
         if lies_in(space, seen):
-            row = np.asarray(flatten(space, seen), np.float32)
+            with np.errstate(over="ignore"):  # what is not finite is looked for
+                row = np.asarray(flatten(space, seen), np.float32)
             if row.shape == (flatdim(space),) and np.isfinite(row).all():
                 return row
         why = ""
@@ -47,7 +49,8 @@ def flat(space: spaces.Space, observation: Any) -> NDArray[np.float32]:
 def lies_in(space: spaces.Space, seen: Any) -> bool:
     """Whether an observation has the parts and shapes of its space, and whole numbers lie in range.
 
-    What can do no harm passes: other types of numbers, and real ones beyond the bounds of a `Box`.
+    What can do no harm passes: other types of numbers, and those beyond the bounds of a `Box` that
+    its type can hold.
     """
     if isinstance(space, spaces.Dict):
         return isinstance(seen, Mapping) and all(
@@ -57,22 +60,21 @@ def lies_in(space: spaces.Space, seen: Any) -> bool:
         fine = isinstance(seen, (Sequence, np.ndarray)) and len(seen) == len(space.spaces)
         return fine and all(map(lies_in, space.spaces, seen))
     if isinstance(space, spaces.Discrete):
-        number = seen[()] if isinstance(seen, np.ndarray) else seen
-        return isinstance(number, (int, np.integer)) and 0 <= number - space.start < space.n
+        # a number of NumPy, torch or JAX, truth values included
+        number = seen.item() if getattr(seen, "shape", None) == () else seen
+        return isinstance(number, int) and 0 <= number - space.start < space.n
     if not isinstance(space, (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)):
         return bool(space.contains(seen))
     found = np.asarray(seen)
     if found.shape != space.shape or found.dtype.kind not in "biuf":
         return False
-    if isinstance(space, spaces.Box):
-        if space.dtype.kind == "f":
-            return True
-        first, last = space.low, space.high
-    elif isinstance(space, spaces.MultiDiscrete):
-        first, last = space.start, space.start + (space.nvec - 1)
+    if isinstance(space, spaces.MultiBinary):
+        return bool(((found == 0) | (found == 1)).all())
+    if isinstance(space, spaces.MultiDiscrete):
         if found.dtype.kind == "f":  # they would be the numbers of places
             return False
-    else:
-        first, last = 0, 1
-    inside = (found >= first) & (found <= last)
-    return bool(inside.all() and (found == np.rint(found)).all())
+        return bool(((found >= space.start) & (found < space.start + space.nvec)).all())
+    if space.dtype.kind == "f" or found.dtype == space.dtype:
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool((found.astype(space.dtype) == found).all())

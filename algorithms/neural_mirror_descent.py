@@ -88,10 +88,11 @@ class NeuralMirrorDescent:
                 raise TypeError(complaint(name, WHERE, "a pair of numbers, first and last", pair))
             found = tuple(check_real(x, name, WHERE, above=0.0) for x in pair)
             object.__setattr__(self, name, found)
-        check_choice(self.magnet, "magnet", WHERE, MAGNETS)
-        check_real(self.magnet_rate, "magnet_rate", WHERE, 0.0, 1.0)
-        check_real(self.trace, "trace", WHERE, 0.0, 1.0)
-        check_real(self.largest_gradient, "largest_gradient", WHERE, above=0.0)
+        largest = check_real(self.largest_gradient, "largest_gradient", WHERE, above=0.0)
+        object.__setattr__(self, "largest_gradient", largest)
+        for name in ("magnet_rate", "trace"):
+            object.__setattr__(self, name, check_real(getattr(self, name), name, WHERE, 0.0, 1.0))
+        object.__setattr__(self, "magnet", check_choice(self.magnet, "magnet", WHERE, MAGNETS))
 
     def at(self, name: str, progress: float) -> float:
         """Where a pair stands after this part of the budget."""

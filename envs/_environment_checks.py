@@ -1,4 +1,4 @@
-"""What a PettingZoo environment must have to be played: agents, actions, its bookkeeping."""
+"""What a PettingZoo environment must have to be played: agents, actions, masks, bookkeeping."""
 
 import warnings
 from collections.abc import Callable, Hashable
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 from pettingzoo.utils.wrappers.base import BaseWrapper
 
 from metamarl.envs.checks import complaint, said, shorten
@@ -46,6 +47,15 @@ def action_space(env: Any, agent: Hashable) -> spaces.Discrete:
         must = "a function that makes an environment with Discrete actions for every agent"
         raise TypeError(complaint("make", WHERE, must, said(f"{space} for {agent!r}")))
     return space
+
+
+def legal_mask(mask: Any, n_actions: int, agent: Hashable) -> NDArray[Any]:
+    """An agent's mask as an array; ValueError unless it has a place per action."""
+    found = np.asarray(mask)
+    if found.shape != (n_actions,):
+        must = f"a mask of shape {(n_actions,)} for {agent!r}"
+        raise ValueError(complaint("action_mask", WHERE, must, said(f"shape {found.shape}")))
+    return found
 
 
 def owner_of(env: Any) -> Any:

@@ -85,10 +85,10 @@ def check_real(
 
 
 def check_choice(value: Any, name: str, where: str, choices: Iterable[str]) -> str:
-    """Return `value` if it is one of `choices`; the error names the nearest ones."""
+    """Return `value` as a str if it is one of `choices`; the error names the nearest ones."""
     options = list(choices)
     if isinstance(value, str) and value in options:
-        return value
+        return str(value)
     near = difflib.get_close_matches(str(value), options, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ValueError(complaint(name, where, f"one of {', '.join(options)}{hint}", value))

@@ -17,6 +17,7 @@ from metamarl.envs._environment_checks import (
     WHERE,
     action_space,
     kind_of,
+    legal_mask,
     owner_of,
     possible_agents,
 )
@@ -138,17 +139,11 @@ class Environment:
         return found if len(found) else np.array([WAIT])
 
     def _mask(self, player: int) -> NDArray[Any] | None:
-        observation = self.observation(player)
+        agent, observation = self.agents[player], self.observation(player)
         mask = observation.get("action_mask") if isinstance(observation, Mapping) else None
         if mask is None:
             mask = self.info(player).get("action_mask")
-        if mask is None:
-            return None
-        mask = np.asarray(mask)
-        if mask.shape != (self.n_actions[player],):
-            must = f"a mask of shape {(self.n_actions[player],)} for {self.agents[player]!r}"
-            raise ValueError(complaint("action_mask", WHERE, must, said(f"shape {mask.shape}")))
-        return mask
+        return None if mask is None else legal_mask(mask, self.n_actions[player], agent)
 
     def _find_movers(self) -> None:
         if not self.parallel:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metamarl.envs._environment_checks import legal_mask
 from metamarl.envs.checks import check_integer, check_kind, check_real, complaint, said
 from metamarl.envs.environment import Environment
 from metamarl.envs.game import MarkovGame
@@ -136,7 +137,7 @@ class EpisodicEnvironment:
             mask = info.get("action_mask")
         if mask is None:
             return np.arange(self.n_actions[player])
-        return np.flatnonzero(mask)
+        return np.flatnonzero(legal_mask(mask, self.n_actions[player], self.agents[player]))
 
     def places(
         self, player: int, observation: Any, info: Mapping[str, Any], moves: int

@@ -54,7 +54,7 @@ class Kept:
             return read(content["part"])
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
             raise ValueError(
                 f"{path} is damaged. Remove it, and its part is computed again."
             ) from None

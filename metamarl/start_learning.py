@@ -101,7 +101,7 @@ def learn_start(
         raise TypeError(complaint("environments", WHERE, "a list of tasks", environments))
     if not environments:
         raise ValueError(complaint("environments", WHERE, "at least one task", environments))
-    check_choice(method, "method", WHERE, RATES)
+    method = check_choice(method, "method", WHERE, RATES)
     found = find_adapter(adapter, WHERE)
     rounds, steps, batch = (
         check_integer(value, name, WHERE)

@@ -1,5 +1,6 @@
 """What learning across tasks leaves for the next one: weights to start from, and what adapts."""
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 FORMAT = "metamarl learned start 2"
 NOT_A_START = (  # what reading another file may raise
-    AttributeError, EOFError, LookupError, RuntimeError, TypeError, UnpicklingError, ValueError,
+    ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError,
+    UnpicklingError, ValueError,
 )  # fmt: skip
 
 
@@ -121,23 +123,23 @@ def load_start(path: str | os.PathLike[str]) -> LearnedStart:
     """
     torch = need_torch("load_start")
     check_kind(path, (str, os.PathLike), "path", "load_start", "a path")
-    with Path(path).open("rb") as file:
-        try:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-            if content["format"] != FORMAT:
-                raise ValueError(content["format"])
-            adapter, options = dict(content["adapter"]), content["options"]
-            start = LearnedStart(
-                weights=dict(content["weights"]),
-                adapter=ADAPTERS[adapter.pop("name")](**adapter),
-                options=None if options is None else NeuralMirrorDescent(**options),
-                method=str(content["method"]),
-                **{name: int(content[name]) for name in ("rounds", "steps", "seed")},
-            )
-            if start.checksum != content["checksum"]:
-                raise ValueError(content["checksum"])
-            return start
-        except NOT_A_START as error:
-            must = "a file that LearnedStart.save has written"
-            got = said(f"{os.fspath(path)} ({type(error).__name__})")
-            raise ValueError(complaint("path", "load_start", must, got)) from None
+    file = io.BytesIO(Path(path).read_bytes())  # in which nothing is an OSError any more
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        if content["format"] != FORMAT:
+            raise ValueError(content["format"])
+        adapter, options = dict(content["adapter"]), content["options"]
+        start = LearnedStart(
+            weights=dict(content["weights"]),
+            adapter=ADAPTERS[adapter.pop("name")](**adapter),
+            options=None if options is None else NeuralMirrorDescent(**options),
+            method=str(content["method"]),
+            **{name: int(content[name]) for name in ("rounds", "steps", "seed")},
+        )
+        if start.checksum != content["checksum"]:
+            raise ValueError(content["checksum"])
+        return start
+    except NOT_A_START as error:
+        must = "a file that LearnedStart.save has written"
+        got = said(f"{os.fspath(path)} ({type(error).__name__})")
+        raise ValueError(complaint("path", "load_start", must, got)) from None

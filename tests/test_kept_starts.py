@@ -1,6 +1,7 @@
 """Comparisons with networks, kept part by part: killed, gone on with, and told apart."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -137,6 +138,28 @@ def test_what_tells_starts_apart(starts, tmp_path):
     assert len(set(found)) == len(found)
     assert fingerprint(games, mm.load_start(start.save(tmp_path / "start.pt"))) == found[0]
     assert fingerprint(games, start, TINY) != fingerprint(games, start, replace(TINY, epochs=3))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"trace": [1]},
+        {"trace": {"iteration": [math.inf], "gap": [1.0], "seconds": [1.0]}},
+        {"trace": {"iteration": [1]}},
+        {"bound": 3},
+    ],
+)
+def test_parts_of_another_kind_are_said_to_be_damaged(damage, starts, tmp_path):
+    def again():
+        return mm.compare(family()[2:3], starts[0], TINY, **TERMS, keep=tmp_path)
+
+    again()
+    for path in tmp_path.glob("*.json"):
+        content = json.loads(path.read_text())
+        content["part"] = [row | damage for row in content["part"]]
+        path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"\.json is damaged\. Remove it"):
+        again()
 
 
 def test_changed_weights_are_played_anew(starts, tmp_path):

@@ -19,12 +19,17 @@ INSIDE = [
     (spaces.Discrete(3), np.int64(0)),
     (spaces.Discrete(3), np.array(1)),
     (spaces.Discrete(3, start=-1), -1),
+    (spaces.Discrete(2), np.True_),
+    (spaces.Discrete(2), np.array(False)),
     (spaces.MultiDiscrete([2, 3]), np.array([1, 2])),
     (spaces.MultiDiscrete([2, 3], start=[0, -3]), np.array([1, -3])),
     (spaces.MultiBinary(2), np.array([0, 1], bool)),
     (spaces.Box(0, 1, (2,)), np.array([0.5, 1.0])),
     (spaces.Box(0, 1, (2,)), np.array([-7.0, 2.0])),  # beyond the bounds: nothing breaks
     (spaces.Box(0, 9, (2,), np.int8), np.array([0.0, 9.0])),
+    (spaces.Box(0, 1, (2,), np.int8), np.array([2, -1], np.int8)),
+    (spaces.Box(0, 9, (2,), np.uint8), np.array([0, 255])),
+    (spaces.Box(0, 1, (2,), bool), np.array([1, 0])),
     (spaces.Box(0, 9, (2, 2)), np.array([[1, 2], [3, 4]])),
     (spaces.Box(0, 1, ()), 0.25),
     (spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, (1,)))), (1, np.zeros(1))),
@@ -46,6 +51,7 @@ OUTSIDE = [
     (spaces.MultiDiscrete([2, 3]), np.array([0, 1, 1])),
     (spaces.MultiDiscrete([2, 3]), np.array([[0, 1]])),
     (spaces.MultiBinary(2), np.array([0, 2])),
+    (spaces.MultiBinary(2), np.array([0, 0.5])),
     (spaces.Box(0, 9, (2, 3)), np.zeros((3, 2))),
     (spaces.Box(0, 9, (2,)), np.zeros(3)),
     (spaces.Box(0, 9, (1,)), 3.0),
@@ -55,6 +61,10 @@ OUTSIDE = [
     (spaces.Box(0, 9, (2,)), np.array([0, None])),
     (spaces.Box(0, 9, (2,), np.int8), np.array([0, 300])),
     (spaces.Box(0, 9, (2,), np.int8), np.array([0.5, 0.0])),
+    (spaces.Box(0, 9, (2,), np.int8), np.array([np.nan, 0.0])),
+    (spaces.Box(0, 9, (2,), np.uint8), np.array([-1, 0])),
+    (spaces.Box(0, 1, (2,), bool), np.array([2, 0])),
+    (spaces.Box(0, 9, (2,), np.float64), np.array([1e300, 0.0])),
     (spaces.Box(0, 9, (2,)), None),
     (spaces.Tuple((spaces.Discrete(2),)), (1, 1)),
     (spaces.Tuple((spaces.Discrete(2),)), 1),
@@ -96,7 +106,33 @@ def test_masks_are_left_out_and_shapes_are_told():
         flat(spaces.MultiBinary(2), np.array([0, 7]))
 
 
+def test_single_numbers_of_torch_are_numbers():
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(flat(spaces.Discrete(3), torch.tensor(1)), [0, 1, 0])
+    with pytest.raises(ValueError, match=SENTENCE + r"observations lie in Discrete\(3\)"):
+        flat(spaces.Discrete(3), torch.tensor(3))
+
+
 # --- environments
+
+
+class Parted(Parallel):
+    """What is seen beside the mask has parts."""
+
+    def observation_space(self, agent):
+        parts = spaces.Dict(a=spaces.Discrete(2), observation=spaces.Discrete(3))
+        return spaces.Dict(observation=parts, action_mask=spaces.MultiBinary(2))
+
+    def see(self, agent):
+        seen = {"a": self.t % 2, "observation": self.t}
+        return {"observation": seen, "action_mask": np.ones(2, np.int8)}
+
+
+def test_what_is_seen_beside_a_mask_may_have_parts():
+    pytest.importorskip("torch")
+    learned = mm.learn(Parted, TINY, 60)
+    eyes = learned.policy.eyes
+    np.testing.assert_array_equal(eyes.row(1, Parted().reset()[0]["b"]), [1, 0, 1, 0, 0, 0, 1])
 
 
 class Later(Parallel):
@@ -219,6 +255,26 @@ def test_actions_that_are_not_discrete(kind, space):
     for call in (mm.learn, lambda env, how, steps: mm.learn_start([env], how, steps=steps)):
         with pytest.raises(TypeError, match=words):
             call(make, TINY, 60)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_last_masks_of_another_shape(count):
+    pytest.importorskip("torch")
+
+    class Masks(Parallel):
+        def inform(self, agent):
+            return {"action_mask": np.ones(count if self.t == 3 else 2, np.int8)}
+
+        def ended(self):
+            return False
+
+        def cut(self):
+            return self.t == 3
+
+    env = mm.EpisodicEnvironment(Masks, discount=0.9)
+    words = rf"'action_mask' .* shape \(2,\).* Got shape \({count},\)"
+    with pytest.raises(ValueError, match=words):
+        mm.learn(env, TINY, 60)
 
 
 def test_masks_of_another_shape():

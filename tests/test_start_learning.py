@@ -4,13 +4,14 @@ A task is a point to reach, a vector, and its loss the squared distance of a net
 it. With one linear layer and steps of plain gradient descent all is known in closed form.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import metamarl as mm
-from metamarl.algorithms.adapters import ADAPTERS, CoLoRA
+from metamarl.algorithms.adapters import ADAPTERS, BottomAdapter, CoLoRA, SparseAdapter
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -184,6 +185,28 @@ def test_a_start_comes_back_from_its_file(adapter, tmp_path):
     assert loss_after(learner, again, env, 4) == loss_after(learner, start, env, 4)
 
 
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        CoLoRA(rank=np.int64(1), shared_rank=np.int64(0)),
+        SparseAdapter(density=np.float64(0.5)),
+        BottomAdapter(layers=np.int64(1)),
+    ],
+)
+def test_a_start_whose_options_are_numbers_of_numpy_comes_back_from_its_file(adapter, tmp_path):
+    options = mm.NeuralMirrorDescent(
+        trace=np.float64(0.5),
+        magnet_rate=np.float32(0.5),
+        largest_gradient=np.int64(1),
+        magnet=np.str_("moving"),
+    )
+    start = replace(run(adapter=adapter, method=np.str_("fomaml")), options=options)
+    again = mm.load_start(start.save(tmp_path / "start.pt"))
+    assert again.described() == start.described()
+    assert again.adapter == adapter
+    assert again.options == options
+
+
 def test_ctrl_c_keeps_the_finished_rounds():
     whole = mm.learn_start(family(), Points(stop_at=3), rounds=5, steps=2)
     assert whole.rounds == 2
@@ -297,7 +320,12 @@ def test_files_that_hold_no_start_are_refused(tmp_path):
     torch.save(content, path)
     with pytest.raises(ValueError, match=r"'path' .* LearnedStart.save has written"):
         mm.load_start(path)
-    path.write_bytes(b"nothing")
+    whole = replace(run(), weights={"head.weight": torch.ones(2000)}).save(path).read_bytes()
+    for content in (b"", b"nothing", whole[:200], whole[:-200]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"'path' .* LearnedStart.save has written"):
+            mm.load_start(path)
+    torch.save({**torch.load(run().save(path), weights_only=True), "rounds": math.inf}, path)
     with pytest.raises(ValueError, match=r"'path' .* LearnedStart.save has written"):
         mm.load_start(path)
     with pytest.raises(TypeError, match=r"'path' .* a path. Got 3"):
