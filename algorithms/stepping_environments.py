@@ -43,13 +43,15 @@ def flat(space: spaces.Space, observation: Any) -> NDArray[np.float32]:
     try:
         row = np.asarray(flatten(space, observation), np.float32)
     except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
-        row, got = np.zeros(0, np.float32), said(f"{observation!r} ({error})")
-    else:
-        got = said(f"{observation!r}")
+        raise _not_in(space, f"{observation!r} ({error})") from None
     if row.shape != (flatdim(space),) or not np.isfinite(row).all():
-        must = f"a function that makes an environment whose observations lie in {space}"
-        raise ValueError(complaint("env", WHERE, must, got))
+        raise _not_in(space, repr(observation))
     return row
+
+
+def _not_in(space: spaces.Space, got: str) -> ValueError:
+    must = f"a function that makes an environment whose observations lie in {space}"
+    return ValueError(complaint("env", WHERE, must, said(got)))
 
 
 class Eyes:
@@ -159,8 +161,9 @@ class EnvironmentStepper(AbstractStepper):
         masks = np.zeros((len(copies), self.env.n_actions[players[0]]), bool)
         for k, (copy, i) in enumerate(zip(copies.tolist(), players.tolist(), strict=True)):
             view = self._views[copy]
-            rows.append(self.eyes.row(i, view.observation(i)))
-            masks[k, view.legal(i)] = True
+            observation = view.observation(i)
+            rows.append(self.eyes.row(i, observation))
+            masks[k, view.legal(i, observation)] = True
             self._chosen_by[copy, i] = rows[k], masks[k]
         return np.stack(rows), masks
 
