@@ -9,7 +9,7 @@ difference of the returns is what learning is worth there, with its 95 % interva
 `connect_four` who can win at once does, else blocks a win of the opponent, else plays at random.
 Everything runs on one core; learned numbers depend on the seed alone.
 
-    python benchmarks/self_play.py [--only rps soccer ...] [--seeds 0 1 2] [--episodes 500]
+    python benchmarks/self_play.py [--only rps soccer ...] [--seeds 0 1 2] [--episodes 2000]
 """
 
 import argparse
@@ -41,8 +41,8 @@ CHASE = mm.NeuralMirrorDescent(
 )  # fmt: skip
 HIDE = replace(CHASE, hidden=(64, 64), temperature=(0.2, 0.02))
 BOARD = mm.NeuralMirrorDescent(
-    hidden=(256, 256), copies=64, rollout=32, epochs=4, minibatch=256, learning_rate=(1e-3, 1e-4),
-    step_size=(3.0, 1.0), temperature=(0.4, 0.02), trace=0.8,
+    hidden=(256, 256), copies=64, rollout=32, epochs=4, minibatch=512, learning_rate=(1e-3, 2e-4),
+    step_size=(2.0, 1.0), temperature=(0.5, 0.04), trace=0.8,
 )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ ARENAS = {
     "connect_four": Arena(
         make_connect_four, win_or_block,
         {"first": ("player_0",), "second": ("player_1",)},
-        BOARD, 1.0, 1_500_000,
+        BOARD, 1.0, 2_000_000,
     ),
 }  # fmt: skip
 
@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=[*GAMES, *ARENAS], default=[*GAMES, *ARENAS])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--episodes", type=int, default=500)
+    parser.add_argument("--episodes", type=int, default=2000)
     parser.add_argument("--scale", type=float, default=1.0, help="Of all budgets of steps.")
     arguments = parser.parse_args()
     print(f"{'':22}{'seed':>5}{'steps':>12}{'processor s':>12}{'gap':>9}{'of the span':>12}")

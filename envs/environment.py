@@ -119,8 +119,7 @@ class Environment:
     def legal(self, player: int, observation: Any = None) -> NDArray[np.intp]:
         """Numbers of the actions that `player` may play now; empty for one that does not move.
 
-        They come from "action_mask" in the observation or in the info; without a mask, all are.
-        An `observation` that is at hand need not be made again.
+        They come from "action_mask" in the observation (at hand or made) or the info; else all are.
         """
         if player not in self.movers:
             return np.zeros(0, np.intp)
@@ -134,9 +133,8 @@ class Environment:
         return found if len(found) else np.array([WAIT])
 
     def _mask(self, player: int, observation: Any = None) -> NDArray[Any] | None:
-        if observation is None:
-            observation = self.observation(player)
-        mask = observation.get("action_mask") if isinstance(observation, Mapping) else None
+        seen = self.observation(player) if observation is None else observation
+        mask = seen.get("action_mask") if isinstance(seen, Mapping) else None
         if mask is None:
             mask = self.info(player).get("action_mask")
         if mask is None:
