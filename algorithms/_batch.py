@@ -57,7 +57,7 @@ class Batch:
         self.groups, self.n_slots = nodes.groups.tolist(), int(nodes.slots[-1, -1])
 
         def put(array: NDArray[Any]) -> Tensor:
-            return torch.as_tensor(np.ascontiguousarray(array)).to(device)
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
         self.states = put(nodes.states)
         self.reward = put(np.stack([game.table.reward[0] for game in games]))

@@ -37,15 +37,15 @@ class BatchRun:
         self.options, self.batch, self.H = options, batch, batch.H
         self.entropy = options.regularizer == "entropy"
         self.length, self.played, self.all_count = batch.H, 0, 0
-        put = torch.as_tensor(initial).to(batch.device)
+        put = torch.from_numpy(initial).to(batch.device)
         self.first: Policies = [
             (put[:, bucket.slots[0]], put[:, bucket.slots[1]]) for bucket in batch.buckets
         ]
         self.sums = [(x.clone(), y.clone()) for x, y in self.first]
         self.all_sums = [(torch.zeros_like(x), torch.zeros_like(y)) for x, y in self.first]
-        self.fixed = torch.as_tensor(self._fixed_steps(spans)).to(batch.device)
+        self.fixed = torch.from_numpy(self._fixed_steps(spans)).to(batch.device)
         still = values is None
-        self.values = batch.no_values() if still else torch.as_tensor(values).to(batch.device)
+        self.values = batch.no_values() if still else torch.from_numpy(values).to(batch.device)
         self._begin(still=still)
 
     def _fixed_steps(self, spans: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from metamarl.algorithms.checkpoints import (
     save_checkpoint,
 )
 from metamarl.algorithms.evaluation import nash_gap
-from metamarl.algorithms.learner import Learner
+from metamarl.algorithms.learner import Learner, check_batches
 from metamarl.algorithms.learning import span_of, step_limit
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.neural_policy import NeuralPolicy
@@ -22,7 +22,6 @@ from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import ReturnTrace, Trace
 from metamarl.algorithms.stepping import AbstractStepper, TabularStepper
 from metamarl.algorithms.stepping_environments import EnvironmentStepper, Eyes
-from metamarl.envs.checks import complaint
 from metamarl.envs.episodes import EpisodicEnvironment
 
 
@@ -99,15 +98,13 @@ class LearningRun:
         Raises ValueError where the first rollout shows of no choice what it led to.
         """
         began = time.perf_counter() - self.seconds
-        anew, learned = True, self.updates > 0
+        anew = True
         while self.updates < self.n_updates:
             if anew:
                 self.learner.play.begin()
             batches = self.learner.gather()
-            learned = learned or any(batch is not None and len(batch) for batch in batches)
-            if not learned:
-                must = "larger: nobody chose twice, or came to an end, within it"
-                raise ValueError(complaint("rollout", "learn", must, self.options.rollout))
+            if not self.updates:
+                check_batches(batches, self.options.rollout, "learn")
             self.scalars = self.learner.update(batches, self.updates / self.n_updates)
             if not np.isfinite(list(self.scalars.values())).all():
                 words = "the losses became infinite or undefined; try smaller learning rates."
@@ -171,6 +168,9 @@ class LearningRun:
 
     def policy(self) -> NeuralPolicy:
         """What has been learned so far."""
+        stepper = self.learner.stepper
+        if isinstance(stepper, EnvironmentStepper):
+            return NeuralPolicy(self.env, self.learner.networks, stepper.eyes)
         view = self.env.open(0)
         eyes = Eyes(view, self.options.share)
         view.env.close()

@@ -73,7 +73,9 @@ class LowRank(Change):
         super().__init__()
         rows, columns = len(weight), weight[0].numel()
         rank = min(rank, rows, columns)
-        drawn = torch.randn(rank, columns, generator=generator) / math.sqrt(max(rank, 1))
+        drawn = torch.randn(
+            rank, columns, generator=generator, device="cpu", dtype=torch.float32
+        ) / math.sqrt(max(rank, 1))
         self.left = nn.Parameter(weight.new_zeros(rows, rank))
         self.right = nn.Parameter(drawn.to(weight))
         self.shared = shared

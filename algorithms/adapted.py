@@ -65,7 +65,7 @@ class Adapted:
         if len({id(place.value) for place in self._places}) < len(self._places):
             must = "a network whose layers have weights of their own"
             raise ValueError(complaint("network", WHERE, must, said("two layers that share one")))
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
         self.network, self.adapter = network, adapter
         changes = {place.name: adapter.changes(place, generator) for place in self._places}
         if not any(changes.values()):
@@ -130,6 +130,10 @@ class Adapted:
         """A copy of what tasks share: the base's weights, and a shared adapter."""
         return _copy({**self._bases, **self._parameters(shared=True)})
 
+    def unlike_shared(self, values: Mapping[str, Tensor]) -> str:
+        """The names in which tensors differ from what tasks share, or their shapes; "" for none."""
+        return _differing({**self._bases, **self._parameters(shared=True)}, values)
+
     def write_shared(self, values: Mapping[str, Tensor]) -> None:
         """Set what tasks share; ValueError for other names or shapes."""
         _write({**self._bases, **self._parameters(shared=True)}, values, "write_shared")
@@ -191,13 +195,20 @@ def _copy(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
+def _differing(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> str:
+    """The names that only one has, or whose shapes differ; nothing where all agree."""
+    names = parameters.keys() ^ values.keys() or {
+        name for name, value in values.items() if value.shape != parameters[name].shape
+    }
+    return ", ".join(sorted(names))
+
+
 @torch.no_grad()
 def _write(
     parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor], where: str
 ) -> None:
-    if {n: p.shape for n, p in parameters.items()} != {n: v.shape for n, v in values.items()}:
-        names = sorted(set(parameters) ^ set(values)) or ["the same, with other shapes"]
+    if found := _differing(parameters, values):
         must = f"tensors named and shaped as those of {where.replace('write_', '')}()"
-        raise ValueError(complaint("values", where, must, said(f"differing: {', '.join(names)}")))
+        raise ValueError(complaint("values", where, must, said(f"differing: {found}")))
     for name, parameter in parameters.items():
         parameter.copy_(values[name])

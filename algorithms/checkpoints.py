@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.solution import describe
+from metamarl.algorithms.torch_extra import digest_of
 from metamarl.envs.checks import complaint, said
 from metamarl.envs.episodes import EpisodicEnvironment
 from metamarl.envs.files import write_atomically
@@ -37,7 +37,7 @@ def run_name(
             seen, _parameters(env.make),
         ],
         "options": asdict(options),
-        "init": None if init is None else _digest(init),
+        "init": None if init is None else digest_of(init),
         **rest,
     }  # fmt: skip
     return json.dumps(about, sort_keys=True)
@@ -50,14 +50,6 @@ def _parameters(make: Any) -> str | None:
     of = make.func if hasattr(make.func, "__qualname__") else type(make.func)
     given = [f"{of.__module__}.{of.__qualname__}", make.args, make.keywords]
     return json.dumps(given, sort_keys=True, default=lambda value: type(value).__qualname__)
-
-
-def _digest(weights: Mapping[str, Any]) -> str:
-    found = sha256()
-    for name in sorted(weights):
-        found.update(name.encode())
-        found.update(torch.as_tensor(weights[name]).detach().cpu().numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 def save_checkpoint(folder: Path, about: str, state: dict[str, Any]) -> None:

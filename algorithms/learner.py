@@ -76,6 +76,13 @@ def mirror_descent_loss(
     )
 
 
+def check_batches(batches: list[Batch | None], rollout: int, where: str) -> None:
+    """Raise ValueError where a rollout shows of no choice what it led to."""
+    if not any(batch is not None and len(batch) for batch in batches):
+        must = "larger: nobody chose twice, or came to an end, within it"
+        raise ValueError(complaint("rollout", where, must, rollout))
+
+
 class Learner:
     """Learns by self-play, update by update.
 

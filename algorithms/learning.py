@@ -14,7 +14,7 @@ from metamarl.algorithms.evaluation import evaluate, nash_gap
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
 from metamarl.algorithms.solution import ReturnTrace, Trace
-from metamarl.algorithms.torch_extra import find_device, need_torch
+from metamarl.algorithms.torch_extra import find_device, is_state, one_thread
 from metamarl.algorithms.value_span import value_span
 from metamarl.envs.checks import check_integer, check_kind, complaint
 from metamarl.envs.episodes import EpisodicEnvironment
@@ -37,7 +37,7 @@ class NeuralSolution:
     joint: JointPolicy | None
     """The same as arrays, in a `MarkovGame` or what `to_pettingzoo` makes of it; else None."""
     gap: float | None
-    """Exact Nash gap of `joint`; None where that is None."""
+    """Exact Nash gap of `joint`, in the estimate where the game is one; None where that is None."""
     relative_gap: float | None
     """`gap` divided by `value_span`, the difference between a player's best and worst value."""
     value: NDArray[np.float64] | None
@@ -84,9 +84,11 @@ def learn(
 ) -> NeuralSolution:
     """Learn by self-play with networks: neural policy mirror descent.
 
-    Games of `to_pettingzoo` in which all move at once are stepped as arrays; other environments
-    as they are, parallel or turn by turn, with or without masks, in this process. Observations are
-    flattened (`gymnasium.spaces.utils.flatten`); actions must be discrete.
+    Games, those that `from_pettingzoo` made included, are learned in as games: players see the
+    state, all move at once, and steps are array operations. So is what `to_pettingzoo` makes of
+    them in parallel; other environments are stepped as they are, parallel or turn by turn, with or
+    without masks, in this process. Observations are flattened (`gymnasium.spaces.utils.flatten`);
+    actions must be discrete.
 
     On a CPU the result depends on the parameters alone, bit for bit, on machines of one kind (one
     thread is used). So does that of a run that was interrupted and called again with its folder.
@@ -101,8 +103,9 @@ def learn(
             `LearnedStart`, of which only what adapts is learned.
         folder: for a checkpoint, from which the same call goes on; what a function is that makes an
             environment is not seen, but for a `functools.partial` with plain values.
-        tensorboard: folder for TensorBoard's scalars.
-        device: "cpu", "cuda", or "auto": CUDA where it is there.
+        tensorboard: folder for TensorBoard's scalars, of this run alone: those that it already has
+            of steps that are still to come are hidden.
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA where it is there.
         checks: how often, evenly spaced, the exact gap is measured where it can be, the checkpoint
             written, and all copies are begun anew.
         progress: show progress on a terminal.
@@ -127,13 +130,12 @@ def learn(
 
     with ExitStack() as held:
         held.enter_context(one_thread(found))
-        start = init if init is None or hasattr(init, "weights") else _weights(init)
-        run = LearningRun(env, options, steps, seed, found, checks, start)
+        run = LearningRun(env, options, steps, seed, found, checks, _find_start(init))
         held.callback(run.learner.stepper.close)
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             run.resume(Path(folder))
-        writer = held.enter_context(_writer(tensorboard))
+        writer = held.enter_context(_writer(tensorboard, run.steps))
         show = held.enter_context(_shown(progress, run.n_updates))
         interrupted = False
         try:
@@ -193,31 +195,24 @@ def as_environment(env: Any) -> EpisodicEnvironment:
     return EpisodicEnvironment(env)
 
 
-def _weights(init: Any) -> dict[str, Any]:
+def _find_start(init: Any) -> Any:
+    """Weights by name; or a learned start, which knows what of them adapts; or None."""
+    if init is None or (hasattr(init, "weights") and hasattr(init, "attach")):
+        return init
     policy = init.policy if isinstance(init, NeuralSolution) else init
     networks = getattr(policy, "networks", None)
     weights = init if networks is None else networks.state_dict()
-    if not isinstance(weights, Mapping):
-        must = "a NeuralSolution, a NeuralPolicy or a state_dict of its networks"
+    if not is_state(weights):
+        must = "a NeuralSolution, a NeuralPolicy, a state_dict of its networks or a LearnedStart"
         raise TypeError(complaint("init", WHERE, must, init))
     return dict(weights)
 
 
 @contextmanager
-def one_thread(device: str) -> Iterator[None]:
-    """Sums of small networks in one order, and no slower."""
-    torch = need_torch(WHERE)
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _writer(folder: str | os.PathLike[str] | None) -> Iterator[Callable[[str, float, int], None]]:
+def _writer(
+    folder: str | os.PathLike[str] | None, done: int
+) -> Iterator[Callable[[str, float, int], None]]:
+    """Writes scalars of steps after `done`; what an interrupted run wrote of these is hidden."""
     if folder is None:
         yield lambda *_: None
         return
@@ -226,7 +221,7 @@ def _writer(folder: str | os.PathLike[str] | None) -> Iterator[Callable[[str, fl
     except ImportError:
         missing = "needs packages that are not here: pip install 'metamarl[torch]'."
         raise ImportError(f"'tensorboard' of {WHERE} {missing}") from None
-    with SummaryWriter(os.fspath(folder)) as writer:
+    with SummaryWriter(os.fspath(folder), purge_step=done + 1) as writer:
         yield writer.add_scalar
 
 

@@ -25,7 +25,7 @@ from metamarl.algorithms._batch_work import BatchWork
 from metamarl.algorithms._solving_status import SolvingStatus
 from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescent
 from metamarl.algorithms.solution import Solution, SolveError, SolveInterrupted
-from metamarl.algorithms.torch_extra import need_torch
+from metamarl.algorithms.torch_extra import find_device, need_torch
 from metamarl.envs.checks import available_memory, check_integer, check_real, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.envs.sampled_game import SampledGame
@@ -52,7 +52,7 @@ def solve_many(
             `precision="single"`; threads are torch's.
         tol: gap to reach, in units of the games' rewards.
         max_iterations: where to give up; the solver's own limit if left out.
-        device: "cpu", "cuda", "cuda:1", …: what torch calls it, with double precision.
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA where it is there.
         throw: raise `SolveError` if a gap does not reach `tol`, `SolveInterrupted` on Ctrl-C; both
             carry all games' `solutions`. False: return them.
         progress: show on a terminal what goes on.
@@ -76,7 +76,7 @@ def solve_many(
         limit = check_integer(max_iterations, "max_iterations", WHERE)
     if batch_size is not None:
         batch_size = check_integer(batch_size, "batch_size", WHERE)
-    place = _find_device(device)
+    place = need_torch(WHERE).device(find_device(device, WHERE))
     works = [
         (numbers, BatchWork([games[k] for k in numbers], options, tol, limit, place, began))
         for numbers in _batches(games, place, batch_size)
@@ -125,19 +125,6 @@ def _check_solver(solver: Any) -> OptimisticMirrorDescent:
         if getattr(options, name) == bad:
             raise ValueError(complaint(name, WHERE, f"another one than {bad!r}", bad))
     return options
-
-
-def _find_device(device: Any) -> Any:
-    torch = need_torch(WHERE)
-    must = "a torch device that is here, such as 'cpu'" + " or 'cuda'" * torch.cuda.is_available()
-    if not isinstance(device, (str, torch.device)):
-        raise TypeError(complaint("device", WHERE, must, device))
-    try:
-        place = torch.device(device)
-        torch.zeros(1, dtype=torch.float64, device=place).item()
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError):
-        raise ValueError(complaint("device", WHERE, must, device)) from None
-    return place
 
 
 def _batches(games: list[MarkovGame], device: Any, batch_size: int | None) -> Iterator[list[int]]:

@@ -9,11 +9,13 @@ actions, in units of the player's scale. Parameters are reached by name, as in a
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 NEVER = -1e9  # logit of an illegal action
+PLAIN: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}  # whatever torch's defaults are
 
 
 class InputLayer(nn.Linear):
@@ -42,10 +44,10 @@ class Network(nn.Module):
         layers: list[nn.Module] = []
         width = n_in
         for k, following in enumerate(hidden):
-            layers += [(nn.Linear if k else InputLayer)(width, following), nn.ReLU()]
+            layers += [(nn.Linear if k else InputLayer)(width, following, **PLAIN), nn.ReLU()]
             width = following
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(width, n_out)
+        self.head = nn.Linear(width, n_out, **PLAIN)
         for layer in layers[::2]:
             _begin(layer, math.sqrt(2.0))
         _begin(self.head, gain)

@@ -32,6 +32,8 @@ gradients too; here it is the same as dividing η and multiplying α.)
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from metamarl.envs.checks import check_choice, check_integer, check_real, complaint
 
 WHERE = "NeuralMirrorDescent"
@@ -76,9 +78,9 @@ class NeuralMirrorDescent:
 
     def __post_init__(self) -> None:
         must = "a sequence of layer widths, not empty"
-        if isinstance(self.hidden, (str, bytes)) or not hasattr(self.hidden, "__len__"):
+        if not isinstance(self.hidden, (list, tuple)) and np.ndim(self.hidden) != 1:
             raise TypeError(complaint("hidden", WHERE, must, self.hidden))
-        if not self.hidden:
+        if not len(self.hidden):
             raise ValueError(complaint("hidden", WHERE, must, self.hidden))
         hidden = tuple(check_integer(k, "hidden", WHERE) for k in self.hidden)
         object.__setattr__(self, "hidden", hidden)

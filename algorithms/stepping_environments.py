@@ -1,57 +1,20 @@
 """Copies of a PettingZoo environment stepped side by side in one process."""
 
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
-from gymnasium.spaces.utils import flatdim, flatten
+from gymnasium.spaces.utils import flatdim
 from numpy.typing import NDArray
 
+from metamarl.algorithms.flattening import WHERE, flat, seen_space
 from metamarl.algorithms.stepping import AbstractStepper, Integers, Outcome, make_layout
+from metamarl.envs._environment_checks import space_of
 from metamarl.envs.checks import complaint, said
 from metamarl.envs.environment import Environment
 from metamarl.envs.episodes import EpisodicEnvironment
 
-WHERE = "learn"
+SAME = "a function that makes an environment whose agents and spaces stay as they are"
 Sight = tuple[NDArray[np.float32], NDArray[np.bool_]]
-
-
-def _space(space_of: Callable[[Any], Any], agent: Any) -> Any:
-    """An agent's space, without PettingZoo's warning where it is taken from a dictionary."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Your environment should override", UserWarning)
-        return space_of(agent)
-
-
-def seen_space(env: Any, agent: Any) -> spaces.Space:
-    """The space of what an agent sees, its mask left out."""
-    space = _space(env.observation_space, agent)
-    if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
-        rest = {key: part for key, part in space.spaces.items() if key != "action_mask"}
-        return rest["observation"] if set(rest) == {"observation"} else spaces.Dict(rest)
-    return space
-
-
-def flat(space: spaces.Space, observation: Any) -> NDArray[np.float32]:
-    """What an agent sees as one row of numbers; ValueError where it is none, or not finite."""
-    if isinstance(observation, dict) and "action_mask" in observation:
-        observation = {key: part for key, part in observation.items() if key != "action_mask"}
-        if not isinstance(space, spaces.Dict):
-            observation = observation["observation"]
-    try:
-        row = np.asarray(flatten(space, observation), np.float32)
-    except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise _not_in(space, f"{observation!r} ({error})") from None
-    if row.shape != (flatdim(space),) or not np.isfinite(row).all():
-        raise _not_in(space, repr(observation))
-    return row
-
-
-def _not_in(space: spaces.Space, got: str) -> ValueError:
-    must = f"a function that makes an environment whose observations lie in {space}"
-    return ValueError(complaint("env", WHERE, must, said(got)))
 
 
 class Eyes:
@@ -62,8 +25,7 @@ class Eyes:
     """
 
     def __init__(self, view: Environment, share: bool) -> None:
-        self.agents = view.agents
-        self.n_actions = view.n_actions
+        self.agents, self.n_actions, self.starts = view.agents, view.n_actions, view.starts
         self.spaces = [seen_space(view.env, agent) for agent in view.agents]
         widths = []
         for agent, space in zip(view.agents, self.spaces, strict=True):
@@ -82,11 +44,8 @@ class Eyes:
         ]
 
     def row(self, player: int, observation: Any) -> NDArray[np.float32]:
-        """The network's input for what a player sees; zeros for one that is gone."""
-        if observation is None:
-            row = np.zeros(flatdim(self.spaces[player]), np.float32)
-        else:
-            row = flat(self.spaces[player], observation)
+        """The network's input for what a player sees; ValueError where it may not see that."""
+        row = flat(self.spaces[player], observation)
         mark = self._marks[player]
         return row if mark is None else np.concatenate([row, mark])
 
@@ -102,19 +61,19 @@ class Eyes:
 
     def check(self, view: Environment) -> None:
         """Raise where an environment has not the agents and spaces that it had at first."""
-        must = "a function that makes an environment whose agents and spaces stay as they are"
         if view.agents != self.agents:
-            raise ValueError(complaint("env", WHERE, must, said(f"agents {view.agents}")))
+            raise ValueError(complaint("env", WHERE, SAME, said(f"agents {view.agents}")))
         for agent, known in zip(self.agents, self.spaces, strict=True):
             found = seen_space(view.env, agent)
             if found is not known and found != known:
                 got = said(f"{found} for {agent!r}, which was {known}")
-                raise ValueError(complaint("env", WHERE, must, got))
+                raise ValueError(complaint("env", WHERE, SAME, got))
         for i, agent in enumerate(self.agents):
-            space = _space(view.env.action_space, agent)
-            if getattr(space, "n", None) != self.n_actions[i]:
-                got = said(f"{space} for {agent!r}, which had {self.n_actions[i]} actions")
-                raise ValueError(complaint("env", WHERE, must, got))
+            space = space_of(view.env.action_space, agent)
+            n, start = self.n_actions[i], self.starts[i]
+            if (getattr(space, "n", None), getattr(space, "start", None)) != (n, start):
+                got = said(f"{space} for {agent!r}, which had actions {start} to {start + n - 1}")
+                raise ValueError(complaint("env", WHERE, SAME, got))
 
 
 class EnvironmentStepper(AbstractStepper):
@@ -126,6 +85,10 @@ class EnvironmentStepper(AbstractStepper):
         view = env.open(0)
         self.eyes = Eyes(view, share)
         view.env.close()
+        for name in ("agents", "n_actions", "starts"):
+            if getattr(view, name) != getattr(env, name):
+                got = said(f"{name} {getattr(view, name)} after {getattr(env, name)}")
+                raise ValueError(complaint("env", WHERE, SAME, got))
         self.layout = self.eyes.layout
         self.moves = np.zeros((n_copies, env.n_players), bool)
         self.gone = np.zeros((n_copies, env.n_players), bool)
@@ -174,12 +137,15 @@ class EnvironmentStepper(AbstractStepper):
         return np.stack(rows), np.stack(masks)
 
     def _sight(self, copy: int, player: int, view: Environment) -> Sight:
-        """What a player sees; of one that is no longer shown anything, what it last chose by."""
-        observation = view.observation(player)
-        if observation is None and (copy, player) in self._chosen_by:
-            return self._chosen_by[copy, player]
-        legal = self.env.legal(player, observation, view.info(player))
+        """What a player sees as it is cut off; if it is shown nothing, what it last chose by."""
+        observation, info = view.observation(player), view.info(player)
+        if player in view.parting:
+            observation, info = view.parting[player]
         mask = np.zeros(self.env.n_actions[player], bool)
+        if observation is None:  # without a choice so far nothing is learned from it
+            nothing = np.zeros(self.layout.sizes[self.layout.group[player]], np.float32), ~mask
+            return self._chosen_by.get((copy, player), nothing)
+        legal = self.env.legal(player, observation, info)
         mask[legal if len(legal) else slice(None)] = True
         return self.eyes.row(player, observation), mask
 

@@ -23,7 +23,8 @@ from matplotlib.ticker import MaxNLocator
 
 import metamarl as mm
 from metamarl.algorithms._learning_run import LearningRun
-from metamarl.algorithms.learning import as_environment, one_thread
+from metamarl.algorithms.learning import as_environment
+from metamarl.algorithms.torch_extra import one_thread
 from metamarl.figures import (
     BASELINE_COLOUR,
     GREY,
@@ -88,7 +89,7 @@ def measure(
     run = LearningRun(as_environment(game), how, steps, seed, "cpu", CHECKS, start)
     whole = mm.nash_gap(game, mm.JointPolicy.uniform(game))
     gaps = [mm.nash_gap(game, run.joint_policy())]
-    with one_thread("cpu"):
+    with one_thread():
         for _ in run.advance():
             pass
     gaps += [gap for _, gap, _ in run.records]

@@ -5,21 +5,23 @@ where action masks lie, how dead agents are stepped, when rewards must be read, 
 do not start at 0. **Player** i is the agent `agents[i]`, and its **actions** are 0, …, A_i - 1.
 """
 
-import warnings
 from collections.abc import Hashable, Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 from pettingzoo import AECEnv, ParallelEnv
-from pettingzoo.utils.wrappers.base import BaseWrapper
 
-from metamarl.envs.checks import complaint, said, shorten
+from metamarl.envs._environment_checks import (
+    WHERE,
+    action_space,
+    kind_of,
+    owner_of,
+    possible_agents,
+)
+from metamarl.envs.checks import complaint, said
 
-WHERE = "from_pettingzoo"
-KNOWN_WRAPPERS = "pettingzoo.utils.wrappers"
 WAIT = 0  # the action sent for a player that is asked, but has no legal action
 
 
@@ -48,6 +50,8 @@ class Environment:
         terminated: n booleans: whose episode has ended within the game.
         truncated: n booleans: whose episode was cut off from outside, say by a limit of steps. An
             agent may be both; what is cut off would have been worth something.
+        parting: in an `AECEnv`, what those saw, with its words to them, who have been removed since
+            the last step because they were cut off: it shows them nothing any more.
 
     Raises:
         TypeError: no PettingZoo environment, or actions that are not `Discrete`.
@@ -57,16 +61,16 @@ class Environment:
     def __init__(self, env: Any, seed: int | None = 0) -> None:
         if not isinstance(env, (AECEnv, ParallelEnv)):
             must = "a function that makes a PettingZoo environment (an AECEnv or a ParallelEnv)"
-            raise TypeError(complaint("make", WHERE, must, said(f"one that makes {_kind(env)}")))
+            raise TypeError(complaint("make", WHERE, must, said(f"one that makes {kind_of(env)}")))
         self.env: Any = env
         self.parallel = isinstance(env, ParallelEnv)
-        self.agents: tuple[Hashable, ...] = _possible_agents(env)
+        self.agents: tuple[Hashable, ...] = possible_agents(env)
         self._index = {agent: i for i, agent in enumerate(self.agents)}
-        self._owner: Any = env if self.parallel else _owner(env)
+        self._owner: Any = env if self.parallel else owner_of(env)
         self._observations: Mapping[Any, Any] = {}
         self._infos: Mapping[Any, Any] = {}
         self.reset(seed)
-        found = [_action_space(env, agent) for agent in self.agents]
+        found = [action_space(env, agent) for agent in self.agents]
         self.n_actions = tuple(int(space.n) for space in found)
         self.starts = tuple(int(space.start) for space in found)
         self._find_movers()
@@ -81,9 +85,10 @@ class Environment:
         result = self.env.reset(seed=seed)
         self.terminated = [False] * self.n_players
         self.truncated = [False] * self.n_players
+        self.parting: dict[int, tuple[Any, Mapping[str, Any]]] = {}
         if self.parallel:
             if not isinstance(result, tuple) or len(result) != 2:
-                got = said(f"one whose 'reset' returns {_kind(result)}")
+                got = said(f"one whose 'reset' returns {kind_of(result)}")
                 must = "a function that makes an environment of PettingZoo 1.23 or later"
                 raise TypeError(complaint("make", WHERE, must, got))
             self._observations, self._infos = result
@@ -161,7 +166,7 @@ class Environment:
 
     def _find_mover(self) -> None:
         """Let the dead take their last step, and see who is next."""
-        owner = self._owner
+        owner, self.parting = self._owner, {}
         terminations, truncations = owner.terminations, owner.truncations
         self.over = True
         for agent in owner.agents:
@@ -174,6 +179,9 @@ class Environment:
             return
         while owner.terminations[owner.agent_selection] or owner.truncations[owner.agent_selection]:
             before, dead = len(owner.agents), owner.agent_selection
+            if owner.truncations[dead] and not owner.terminations[dead]:
+                i = self._player(dead)
+                self.parting[i] = self.observation(i), self.info(i)
             self.env.step(None)
             if len(owner.agents) >= before:
                 must = "an environment in which step(None) removes a dead agent"
@@ -213,38 +221,3 @@ class Environment:
                 complaint("make", WHERE, must, said(f"one with {agent!r}, born later"))
             )
         return player
-
-
-def _kind(value: object) -> str:
-    return shorten(f"{type(value).__module__}.{type(value).__qualname__}", 80)
-
-
-def _possible_agents(env: Any) -> tuple[Hashable, ...]:
-    agents = getattr(env, "possible_agents", None)
-    must = "a function that makes an environment with 'possible_agents', known before it is played"
-    if agents is None:
-        raise ValueError(complaint("make", WHERE, must, said(f"{_kind(env)}, which has none")))
-    found = tuple(agents)
-    if not found or len(set(found)) < len(found):
-        raise ValueError(complaint("make", WHERE, must, said(f"possible_agents {agents!r}")))
-    return found
-
-
-def _action_space(env: Any, agent: Hashable) -> spaces.Discrete:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Your environment should override", UserWarning)
-        space = env.action_space(agent)
-    if not isinstance(space, spaces.Discrete) or not isinstance(space.n, Integral | np.integer):
-        must = "a function that makes an environment with Discrete actions for every agent"
-        raise TypeError(complaint("make", WHERE, must, said(f"{space} for {agent!r}")))
-    return space
-
-
-def _owner(env: Any) -> Any:
-    """Where the bookkeeping of an AEC environment lies, below wrappers that hand it through."""
-    names = {"agents", "agent_selection", "terminations", "truncations", "rewards", "infos"}
-    while isinstance(env, BaseWrapper) and type(env).__module__.startswith(KNOWN_WRAPPERS):
-        if names & {*vars(env), *vars(type(env))}:
-            break
-        env = env.env
-    return env

@@ -29,7 +29,9 @@ def learn(
         int, typer.Option(min=1, metavar="N", help="Steps of the environment, all copies together.")
     ] = 1_000_000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of everything.")] = 0,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:1.")
+    ] = "auto",
     out: Annotated[
         str | None,
         typer.Option(metavar="FOLDER", help="Folder for a checkpoint and TensorBoard's scalars."),

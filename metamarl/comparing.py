@@ -67,8 +67,9 @@ def compare(
         progress: called with the numbers of solves done and to do.
         backend: "processes" of this machine, or a cluster: "dask" or "ray" (see `workers`).
         scheduler: the cluster's address, such as "tcp://10.0.0.1:8786".
-        keep: a folder for finished parts of the work. What it has of the same work is not done
-            again; after a crash the same call goes on from there.
+        keep: a folder for finished parts of the work, of tasks that are games. What it has of the
+            same work is not done again; after a crash the same call goes on from there. Learned
+            starts are told apart by their weights too.
 
     Returns:
         A `Comparison`. After Ctrl-C it holds the finished solves and `interrupted` is True.

@@ -12,6 +12,7 @@ import numpy as np
 
 from metamarl.envs.checks import complaint, said
 from metamarl.envs.game import MarkovGame
+from metamarl.starts import LearnedStart
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -23,7 +24,8 @@ def fingerprint(games: Iterable[MarkovGame], *others: Any) -> str:
 
     Args:
         games: the games.
-        others: numbers, strings, and dataclasses that hold nothing else.
+        others: numbers, strings, and dataclasses that hold nothing else; learned starts count
+            with a checksum of their weights.
 
     Raises:
         TypeError: a game that is known by playing only, or an option that is no plain value.
@@ -58,9 +60,10 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if is_dataclass(value):
         kind = type(value)
-        return [kind.__module__, kind.__qualname__] + [
-            (field.name, _plain(getattr(value, field.name))) for field in fields(value)
-        ]
+        named = [(field.name, getattr(value, field.name)) for field in fields(value)]
+        if isinstance(value, LearnedStart):
+            named = [(name, value.checksum if name == "weights" else x) for name, x in named]
+        return [kind.__module__, kind.__qualname__] + [(name, _plain(x)) for name, x in named]
     must = "left out where learners or solvers hold more than numbers and names"
     raise TypeError(complaint("keep", "compare", must, said(f"one that holds {value!r}")))
 

@@ -21,7 +21,7 @@ from metamarl.algorithms.optimistic_mirror_descent import OptimisticMirrorDescen
 from metamarl.algorithms.solution import Status
 from metamarl.algorithms.solve import solve
 from metamarl.algorithms.stage_starts import Plays, StageStart
-from metamarl.algorithms.torch_extra import need_torch
+from metamarl.algorithms.torch_extra import need_torch, one_thread
 from metamarl.envs.checks import check_integer, check_kind, complaint, said
 from metamarl.envs.game import MarkovGame
 from metamarl.stage_network import StageNetwork
@@ -67,19 +67,17 @@ def train_network(
     rng = np.random.default_rng(seed)
     network = StageNetwork.untrained(seed) if network is None else network
     check_kind(network, StageNetwork, "network", WHERE, "a StageNetwork or None")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same sums, whoever computes them
-    try:
+    with one_thread():
         for _ in range(ROUNDS if steps else 0):
             sets = [_tensors(torch, *record) for record in _record(games, solver, tol, network)]
             if not sets:
                 break
-            weights = {name: torch.tensor(array) for name, array in network.parameters.items()}
+            weights = {
+                name: torch.from_numpy(array.copy()) for name, array in network.parameters.items()
+            }
             _descend(torch, weights, sets, steps, rng)
             learned = {name: weight.detach().numpy() for name, weight in weights.items()}
             network = replace(network, parameters=learned)
-    finally:
-        torch.set_num_threads(threads)
     return network
 
 
@@ -129,7 +127,7 @@ def _record(
 
 
 def _tensors(torch: Any, matrices: Any, *plays: Any) -> tuple[Any, ...]:
-    return _normalised(torch.as_tensor(matrices)), *map(torch.as_tensor, plays)
+    return _normalised(torch.from_numpy(matrices)), *map(torch.from_numpy, plays)
 
 
 def _descend(torch: Any, weights: Any, sets: list[Any], steps: int, rng: Any) -> None:
@@ -141,7 +139,7 @@ def _descend(torch: Any, weights: Any, sets: list[Any], steps: int, rng: Any) ->
     often = np.sqrt([len(matrices) for matrices, _, _ in sets])
     for _ in range(steps):
         which = sets[rng.choice(len(sets), p=often / often.sum())]
-        some = torch.as_tensor(rng.integers(len(which[0]), size=BATCH))
+        some = torch.from_numpy(rng.integers(len(which[0]), size=BATCH))
         matrices, *plays = (array[some] for array in which)
         loss = (gaps(matrices, refine(weights, matrices, plays)).mean() + LEAST_GAP).log()
         optimizer.zero_grad()

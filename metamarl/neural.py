@@ -57,6 +57,7 @@ class Neural(MetaLearner):
         network = None
         if self.weights is not None:
             check_kind(self.weights, (str, os.PathLike), "weights", "Neural", "a file's path")
+            object.__setattr__(self, "weights", os.fspath(self.weights))
             network = StageNetwork.load(self.weights)
             network = replace(network, caution=self.caution, least=self.least)
             digest = sha256(Path(self.weights).read_bytes()).hexdigest()

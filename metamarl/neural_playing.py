@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metamarl.algorithms.evaluation import evaluate
-from metamarl.algorithms.learning import as_environment, one_thread
+from metamarl.algorithms.learning import as_environment
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.solution import Status, Trace
-from metamarl.algorithms.torch_extra import need_torch
+from metamarl.algorithms.torch_extra import need_torch, one_thread
 from metamarl.meta import MetaLearner
 from metamarl.starts import LearnedStart
 
@@ -56,7 +56,7 @@ class NeuralArm:
 
         drawn = int(np.random.SeedSequence([self.seed, task]).generate_state(1)[0])
         env, status = as_environment(game), Status.MAX_ITERATIONS
-        with one_thread("cpu"):
+        with one_thread():
             steps = limit or STEPS
             run = LearningRun(env, self.options, steps, drawn, "cpu", CHECKS, self.start)
             try:

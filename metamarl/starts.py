@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from metamarl.algorithms.adapters import ADAPTERS, Adapter
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
-from metamarl.algorithms.torch_extra import need_torch
+from metamarl.algorithms.torch_extra import digest_of, is_state, need_torch
 from metamarl.envs.checks import check_kind, complaint, said
 from metamarl.envs.files import write_atomically
 from metamarl.labels import labelled
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from metamarl.algorithms.adapted import Adapted
 
-FORMAT = "metamarl learned start 1"
+FORMAT = "metamarl learned start 2"
 NOT_A_START = (  # what reading another file may raise
     AttributeError, EOFError, LookupError, RuntimeError, TypeError, UnpicklingError, ValueError,
 )  # fmt: skip
@@ -53,17 +53,29 @@ class LearnedStart(MetaLearner):
     options: NeuralMirrorDescent | None = None
     """How the networks learned, and should go on in a new task."""
 
+    def __post_init__(self) -> None:
+        need_torch("LearnedStart")
+        if not is_state(self.weights):
+            raise TypeError(complaint("weights", "LearnedStart", "tensors by name", self.weights))
+        check_kind(self.adapter, Adapter, "adapter", "LearnedStart", "an Adapter")
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the weights."""
+        return digest_of(self.weights)
+
     @property
     def label(self) -> str:
         """How it was learned and what adapts: "reptile, colora(rank=1)"."""
         return f"{self.method}, {labelled(self.adapter)}"
 
     def described(self) -> dict[str, Any]:
-        """The options without the weights."""
+        """The options, and of the weights a checksum."""
         adapter = {"name": self.adapter.name, **asdict(self.adapter)}
         plain = {name: getattr(self, name) for name in ("method", "rounds", "steps", "seed")}
         options = None if self.options is None else asdict(self.options)
-        return {"name": self.name, "adapter": adapter, "options": options, **plain}
+        words = {"name": self.name, "adapter": adapter, "options": options, **plain}
+        return {**words, "checksum": self.checksum}
 
     def start(self, game: Any, past: Sequence[Any]) -> Any:  # noqa: ARG002
         """Itself: the solver attaches it to its networks."""
@@ -76,11 +88,12 @@ class LearnedStart(MetaLearner):
             ValueError: a network of another shape than those that it was learned with.
         """
         adapted = self.adapter.attach(network, self.seed)
-        try:
-            adapted.write_shared(self.weights)
-        except ValueError as error:
-            must = "one for networks of this shape"
-            raise ValueError(complaint("start", "LearnedStart.attach", must, said(error))) from None
+        if found := adapted.unlike_shared(self.weights):
+            adapted.merge()  # the network is as it was
+            must = "a start for networks of this shape"
+            got = said(f"one with other {found}")
+            raise ValueError(complaint("start", "LearnedStart.attach", must, got))
+        adapted.write_shared(self.weights)
         return adapted
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -110,17 +123,20 @@ def load_start(path: str | os.PathLike[str]) -> LearnedStart:
     check_kind(path, (str, os.PathLike), "path", "load_start", "a path")
     with Path(path).open("rb") as file:
         try:
-            content = torch.load(file, weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
             if content["format"] != FORMAT:
                 raise ValueError(content["format"])
             adapter, options = dict(content["adapter"]), content["options"]
-            return LearnedStart(
-                weights={str(name): torch.as_tensor(v) for name, v in content["weights"].items()},
+            start = LearnedStart(
+                weights=dict(content["weights"]),
                 adapter=ADAPTERS[adapter.pop("name")](**adapter),
                 options=None if options is None else NeuralMirrorDescent(**options),
                 method=str(content["method"]),
                 **{name: int(content[name]) for name in ("rounds", "steps", "seed")},
             )
+            if start.checksum != content["checksum"]:
+                raise ValueError(content["checksum"])
+            return start
         except NOT_A_START as error:
             must = "a file that LearnedStart.save has written"
             got = said(f"{os.fspath(path)} ({type(error).__name__})")

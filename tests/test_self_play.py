@@ -517,6 +517,44 @@ def test_scalars_for_tensorboard(tmp_path):
     assert len(read.Scalars("gap/relative")) == 5
 
 
+def scalars_in(folder):
+    """Steps and values by tag, as TensorBoard shows them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    read.Reload()
+    return {
+        tag: [(event.step, event.value) for event in read.Scalars(tag)]
+        for tag in read.Tags()["scalars"]
+    }
+
+
+def test_scalars_of_a_run_that_went_on_are_there_once(tmp_path, monkeypatch):
+    """What was written after the last checkpoint is written again, and shown once."""
+    pytest.importorskip("tensorboard")
+    game, per_update = mm.make("rps", rounds=2), TINY.copies * TINY.rollout
+    options = {"steps": 10 * per_update, "device": "cpu", "checks": 2}
+    mm.learn(game, TINY, **options, tensorboard=tmp_path / "whole")
+    kept = {"folder": tmp_path / "run", "tensorboard": tmp_path / "run"}
+    monkeypatch.setattr(Learner, "gather", stop_at(Learner.gather, 9))
+    assert mm.learn(game, TINY, **options, **kept).steps == 8 * per_update
+    monkeypatch.undo()
+    mm.learn(game, TINY, **options, **kept)
+    whole, run = scalars_in(tmp_path / "whole"), scalars_in(tmp_path / "run")
+    assert [step for step, _ in run["loss/policy"]] == [per_update * (k + 1) for k in range(10)]
+    assert run == whole
+    mm.learn(game, TINY, **options, **kept)  # nothing is left to do, and nothing is lost
+    assert scalars_in(tmp_path / "run") == whole
+
+
+def test_no_tensorboard_is_said(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(
+        ImportError, match=r"'tensorboard' of learn .*pip install 'metamarl\[torch\]'"
+    ):
+        mm.learn(Steps, TINY, 20, tensorboard=tmp_path)
+
+
 def test_spans_of_values():
     assert mm.value_span(mm.make("rps", rounds=4)) == pytest.approx(8)
     assert mm.value_span(mm.make("tictactoe")) == pytest.approx(2)
@@ -534,6 +572,11 @@ def test_spans_of_values():
     [
         ({"hidden": ()}, "'hidden' parameter of NeuralMirrorDescent must be a sequence"),
         ({"hidden": 8}, "'hidden' parameter"),
+        ({"hidden": np.array([])}, "'hidden' parameter .* a sequence of layer widths, not empty"),
+        ({"hidden": np.array(16)}, "'hidden' parameter .* a sequence of layer widths"),
+        ({"hidden": np.ones((2, 2), int)}, "'hidden' parameter .* a sequence of layer widths"),
+        ({"hidden": np.array([16.0])}, "'hidden' parameter .* an integer"),
+        ({"hidden": "64"}, "'hidden' parameter .* a sequence of layer widths"),
         ({"hidden": (0,)}, "'hidden' parameter"),
         ({"share": 1}, "'share' parameter"),
         ({"normalise": 1}, "'normalise' parameter .* True or False"),
@@ -550,6 +593,11 @@ def test_bad_options(options, message):
         mm.NeuralMirrorDescent(**options)
 
 
+def test_layer_widths_of_an_array():
+    assert mm.NeuralMirrorDescent(hidden=np.array([16])).hidden == (16,)
+    assert mm.NeuralMirrorDescent(hidden=np.array([16, 8])).hidden == (16, 8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -558,22 +606,20 @@ def test_bad_options(options, message):
         ({"steps": 0}, "'steps' parameter of learn"),
         ({"seed": -1}, "'seed' parameter of learn"),
         ({"checks": 0}, "'checks' parameter of learn"),
-        ({"device": "tpu"}, "'device' parameter of learn must be one of auto, cpu, cuda"),
+        ({"device": "tpu"}, "'device' parameter of learn must be 'auto' or a device"),
         ({"folder": 3}, "'folder' parameter of learn"),
         ({"init": 3}, "'init' parameter of learn"),
-        ({"init": {"a": 1}}, "'init' parameter of learn"),
+        ({"init": {"a": 1}}, "'init' parameter of learn must be a NeuralSolution"),
+        ({"init": {"x": "y"}}, "'init' parameter of learn must be a NeuralSolution"),
+        ({"init": {1: torch.zeros(1)}}, "'init' parameter of learn must be a NeuralSolution"),
+        ({"init": {"a": torch.zeros(1)}}, "'init' parameter of learn must be weights of the same"),
+        ({"init": mm.HeadAdapter()}, "'init' parameter of learn must be a NeuralSolution"),
         ({"env": mm.EpisodicEnvironment(Steps, timed=True)}, "not timed"),
     ],
 )
 def test_bad_parameters(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         mm.learn(**{"env": Steps, "options": TINY, "steps": 20, **arguments})
-
-
-def test_no_cuda_is_said(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="'cpu' or 'auto' where PyTorch finds no CUDA"):
-        mm.learn(Steps, device="cuda")
 
 
 def test_no_torch_is_said(monkeypatch):
@@ -748,7 +794,7 @@ def test_the_command_takes_environments():
         ([], "and not both"),
         (["rps", "--env", "parallel:metamarl/rps-v0"], "and not both"),
         (["rps", "-s", "shar=false"], "did you mean 'share'"),
-        (["rps", "--device", "tpu"], "one of auto, cpu, cuda"),
+        (["rps", "--device", "tpu"], "a device that PyTorch finds here"),
         (["chess"], "chess"),
     ],
 )

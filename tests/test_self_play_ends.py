@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 from metamarl.algorithms import self_play  # noqa: E402
 from metamarl.algorithms._learning_run import make_stepper  # noqa: E402
 from metamarl.algorithms.learner import Learner  # noqa: E402
+from metamarl.algorithms.weight_learning import SelfPlayWeights  # noqa: E402
+from metamarl.envs.environment import Environment  # noqa: E402
 
 OPTIONS = mm.NeuralMirrorDescent(hidden=(8,), share=False, copies=2, rollout=6, minibatch=16)
 
@@ -151,17 +153,83 @@ class ShortTurns(Turns):
         self.terminations["a"] = self.t >= 4
 
 
-def test_a_player_that_is_cut_off_and_removed_is_worth_what_it_chose_by(monkeypatch):
+def worth_of(learner, player, x, legal=(True, True)):
+    """What a player's critic says of an input, under its policy."""
+    with torch.no_grad():
+        network = learner.networks.groups[player]
+        policy = network.log_policy(x, torch.tensor([legal])).exp()
+        return (policy * network.critic(x)).sum().item()
+
+
+def test_a_player_that_is_cut_off_and_removed_in_turns_is_worth_what_it_saw_then(monkeypatch):
     env = mm.EpisodicEnvironment(ShortTurns, discount=0.9)
     learner, batches, kept = gathered(monkeypatch, env)
-    x = torch.eye(100)[None, 1]  # b moves second
-    with torch.no_grad():
-        network = learner.networks.groups[1]
-        policy = network.log_policy(x, torch.ones(1, 2, dtype=torch.bool)).exp()
-        worth = (policy * network.critic(x)).sum().item()
+    worth = worth_of(learner, 1, torch.eye(100)[None, 2])  # it chose by 1, and saw 2 after it
     np.testing.assert_allclose(kept["beyond"][:, 0, 1], [0, worth, 0, 0, 0, worth], rtol=1e-6)
     assert not kept["beyond"][..., 0].any()
     assert len(batches[1]) == 2 * 2
+
+
+class MaskedTurns(ShortTurns):
+    """The same, with masks: what b may do when it is cut off is not what it could choose from."""
+
+    def observation_space(self, agent):
+        mask = spaces.MultiBinary(2)
+        return spaces.Dict(observation=spaces.Discrete(100), action_mask=mask)
+
+    def observe(self, agent):
+        assert agent in self.agents, "one that is gone"
+        mask = np.array([self.t != 2, 1], np.int8)
+        return {"observation": np.int64(self.t), "action_mask": mask}
+
+
+class MaskedByInfo(ShortTurns):
+    """The masks lie in the infos."""
+
+    def play(self, agent, action):
+        super().play(agent, action)
+        self.infos = {
+            other: {"action_mask": np.array([other != "b", 1], np.int8)} for other in self.agents
+        }
+
+
+@pytest.mark.parametrize("make", [MaskedTurns, MaskedByInfo])
+def test_masks_count_for_who_is_cut_off_and_removed_in_turns(make, monkeypatch):
+    learner, _, kept = gathered(monkeypatch, mm.EpisodicEnvironment(make, discount=0.9))
+    worth = worth_of(learner, 1, torch.eye(100)[None, 2], (False, True))
+    np.testing.assert_allclose(kept["beyond"][:, 0, 1], [0, worth, 0, 0, 0, worth], rtol=1e-6)
+
+
+def test_who_was_cut_off_in_turns_has_a_parting_sight_for_one_step():
+    view = Environment(ShortTurns(), 0)
+    assert view.parting == {}
+    view.step({0: 0})
+    assert view.parting == {}
+    view.step({1: 0})
+    assert view.truncated == [False, True]
+    assert view.parting == {1: (2, {})}
+    assert view.observation(1) is None
+    view.step({0: 0})
+    assert view.parting == {}
+    view.reset(0)
+    view.step({0: 0})
+    view.step({1: 0})
+    view.reset(0)
+    assert view.parting == {}
+
+
+class Unseen(Short):
+    """b is shown nothing when it is cut off."""
+
+    def step(self, actions):
+        seen, *rest = super().step(actions)
+        return {agent: seen[agent] for agent in self.agents}, *rest
+
+
+def test_who_is_cut_off_and_shown_nothing_is_worth_what_it_last_chose_by(monkeypatch):
+    learner, _, kept = gathered(monkeypatch, mm.EpisodicEnvironment(Unseen, discount=0.9))
+    worth = worth_of(learner, 1, torch.tensor([[1.0, 1.0]]))
+    np.testing.assert_allclose(kept["beyond"][:, 0, 1], [0, worth, 0, 0, 0, worth], rtol=1e-6)
 
 
 # --- left early
@@ -218,5 +286,11 @@ def test_a_rollout_too_short_to_learn_from_is_said():
     env = mm.EpisodicEnvironment(Round)
     with pytest.raises(ValueError, match=r"'rollout' parameter of learn must be larger.* Got 6 "):
         mm.learn(env, OPTIONS, 24, device="cpu")
+    for method in ("reptile", "fomaml"):
+        with pytest.raises(ValueError, match=r"'rollout' parameter of learn_start must be larger"):
+            mm.learn_start([env], OPTIONS, method, rounds=1, steps=24)
+    weights = SelfPlayWeights(OPTIONS)
+    with pytest.raises(ValueError, match=r"'rollout' parameter of learn_start must be larger"):
+        weights.loss(env, weights.networks([env], 0), 0)
     enough = mm.NeuralMirrorDescent(hidden=(8,), copies=2, rollout=9)
     assert mm.learn(env, enough, 18, device="cpu").steps == 18

@@ -4,6 +4,8 @@ A task is a point to reach, a vector, and its loss the squared distance of a net
 it. With one linear layer and steps of plain gradient descent all is known in closed form.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -240,10 +242,45 @@ def test_tasks_must_be_a_list_of_some():
         mm.learn_start(3, Points())
 
 
-def test_a_start_for_other_networks_is_refused():
+@pytest.mark.parametrize("adapter", ["all", "colora"])
+def test_a_start_for_other_networks_is_refused(adapter):
+    """In one sentence, and the network stays a plain one."""
+    start, network = run(adapter=adapter), Points().networks(None, 0)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(
+        ValueError, match=r"^The 'start' .* networks of this shape.* instead\.$"
+    ) as e:
+        start.attach(network)
+    assert str(e.value).count(" parameter of ") == 1
+    assert "body.0.weight" in str(e.value)
+    assert network.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    wide = Points(deep=True).networks(None, 0)
+    wide.body[0] = nn.Linear(1, 9)
+    with pytest.raises(ValueError, match=r"other body\.0\.bias, body\.0\.weight instead"):
+        run().attach(wide)
+
+
+def test_starts_are_told_apart_by_their_weights():
     start = run()
-    with pytest.raises(ValueError, match=r"'start' .* networks of this shape"):
-        start.attach(Points().networks(None, 0))
+    assert start.described()["checksum"] == start.checksum == run().checksum
+    moved = {name: value.clone() for name, value in start.weights.items()}
+    moved["head.bias"][0] += 1e-6
+    assert replace(start, weights=moved).checksum != start.checksum
+    assert replace(start, weights=moved).described() != start.described()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"weights": {"x": "y"}}, r"'weights' .* LearnedStart must be tensors by name"),
+        ({"weights": 3}, r"'weights' .* LearnedStart must be tensors by name"),
+        ({"adapter": "all"}, r"'adapter' .* LearnedStart must be an Adapter"),
+    ],
+)
+def test_what_makes_no_start_is_refused(change, words):
+    with pytest.raises(TypeError, match=words):
+        replace(run(), **change)
 
 
 def test_files_that_hold_no_start_are_refused(tmp_path):
@@ -252,6 +289,12 @@ def test_files_that_hold_no_start_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"'path' .* LearnedStart.save has written"):
         mm.load_start(path)
     torch.save(Points(), path)  # an object, which would have to be unpickled
+    with pytest.raises(ValueError, match=r"'path' .* LearnedStart.save has written"):
+        mm.load_start(path)
+    run().save(path)
+    content = torch.load(path, weights_only=True)
+    content["weights"]["head.bias"][0] += 1.0
+    torch.save(content, path)
     with pytest.raises(ValueError, match=r"'path' .* LearnedStart.save has written"):
         mm.load_start(path)
     path.write_bytes(b"nothing")
