@@ -19,6 +19,7 @@ from metamarl.algorithms.learning import span_of, step_limit
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.neural_policy import NeuralPolicy
 from metamarl.algorithms.policy import JointPolicy
+from metamarl.algorithms.solution import ReturnTrace, Trace
 from metamarl.algorithms.stepping import AbstractStepper, TabularStepper
 from metamarl.algorithms.stepping_environments import EnvironmentStepper, Eyes
 from metamarl.envs.episodes import EpisodicEnvironment
@@ -45,6 +46,8 @@ class LearningRun:
         self.updates = 0
         self.seconds = 0.0
         self.records: list[tuple[int, float, float]] = []
+        self._returns: list[tuple[int, int, list[float]]] = []
+        self._earned: list[np.ndarray] = []
         self.scalars: dict[str, float] = {}
         self.relative_gap: float | None = None
         self._span = span_of(env)
@@ -84,6 +87,7 @@ class LearningRun:
             self.learner.load_state(state["learner"])
             self.updates, self.seconds = int(state["updates"]), float(state["seconds"])
             self.records = [(int(at), gap, seconds) for at, gap, seconds in state["records"]]
+            self._returns = [(int(at), int(count), mean) for at, count, mean in state["returns"]]
             self.scalars = {name: float(number) for name, number in state["scalars"].items()}
         except Exception as error:  # whatever else than a learner's state makes of it
             raise cannot_be_read(folder, error) from error
@@ -108,6 +112,7 @@ class LearningRun:
             self.updates += 1
             self.seconds = time.perf_counter() - began
             earned = self.learner.play.earned
+            self._earned += earned
             if earned:
                 mean = np.mean(earned, axis=0)
                 named = zip(self.env.agents, mean.tolist(), strict=True)
@@ -118,6 +123,10 @@ class LearningRun:
             yield self.scalars
 
     def _check(self, began: float) -> None:
+        if self._earned:
+            mean = np.mean(self._earned, axis=0).tolist()
+            self._returns.append((self.steps, len(self._earned), mean))
+            self._earned = []
         joint = self.joint_policy()
         if joint is not None and self.env.game is not None:
             gap = nash_gap(self.env.game, joint)
@@ -130,9 +139,28 @@ class LearningRun:
                 "updates": self.updates,
                 "seconds": self.seconds,
                 "records": [list(record) for record in self.records],
+                "returns": [list(record) for record in self._returns],
                 "scalars": {name: float(number) for name, number in self.scalars.items()},
             }
             save_checkpoint(self._folder, self._about, state)
+
+    def trace(self) -> Trace:
+        """The exact gaps so far."""
+        at, gaps, seconds = zip(*self.records, strict=True) if self.records else ((), (), ())
+        return Trace(
+            iteration=np.array(at, np.int64),
+            gap=np.array(gaps, float),
+            seconds=np.array(seconds, float),
+        )
+
+    def returns(self) -> ReturnTrace:
+        """The mean returns so far."""
+        at, counts, means = zip(*self._returns, strict=True) if self._returns else ((), (), ())
+        return ReturnTrace(
+            steps=np.array(at, np.int64),
+            episodes=np.array(counts, np.int64),
+            mean=np.array(means, float).reshape(len(at), self.env.n_players),
+        )
 
     def relative(self, gap: float) -> float:
         """A gap in parts of the span of values (as it is, where nothing is at stake)."""

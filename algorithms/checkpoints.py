@@ -16,9 +16,9 @@ from metamarl.envs.checks import complaint, said
 from metamarl.envs.episodes import EpisodicEnvironment
 from metamarl.envs.files import write_atomically
 
-FORMAT = 2
+FORMAT = 3
 NAME = "checkpoint.pt"
-PARTS = frozenset({"about", "learner", "updates", "seconds", "records", "scalars"})
+PARTS = frozenset({"about", "learner", "updates", "seconds", "records", "returns", "scalars"})
 MUST = "that of the same run, or an empty one"
 
 

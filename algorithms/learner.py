@@ -64,7 +64,7 @@ def mirror_descent_loss(
     chosen = batch.actions[:, None]
     expected = batch.values.gather(1, chosen)[:, 0]
     ratio = (logs - batch.log_policy).gather(1, chosen)[:, 0].exp()
-    gain = (p * batch.values).sum(1) + ratio * (batch.returns - expected)
+    gain = ((p * batch.values).sum(1) + ratio * (batch.returns - expected)) / batch.unit
     divergence = (p * (logs - batch.log_policy)).sum(1)
     drawn = (p * (logs - magnet)).sum(1)
     found = network.critic(batch.inputs).gather(1, chosen)[:, 0]
@@ -114,7 +114,9 @@ class Learner:
         if options.magnet == "moving":
             self.magnets = Networks(layout.sizes, layout.n_actions, options.hidden, first)
             self.magnets.to(device).requires_grad_(False)
-        self.play = SelfPlay(stepper, self.networks, discount, options.trace, self.rng, device)
+        self.play = SelfPlay(
+            stepper, self.networks, discount, options.trace, self.rng, device, options.normalise
+        )
         self.use(self.networks)
 
     def use(self, networks: Networks) -> None:

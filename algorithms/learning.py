@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metamarl.algorithms.evaluation import evaluate, nash_gap
 from metamarl.algorithms.neural_mirror_descent import NeuralMirrorDescent
 from metamarl.algorithms.policy import JointPolicy
-from metamarl.algorithms.solution import Trace
+from metamarl.algorithms.solution import ReturnTrace, Trace
 from metamarl.algorithms.torch_extra import find_device, is_state, one_thread
 from metamarl.algorithms.value_span import value_span
 from metamarl.envs.checks import check_integer, check_kind, complaint
@@ -48,6 +48,8 @@ class NeuralSolution:
     """Wall time, measurements included, of interrupted runs before as well."""
     trace: Trace
     """The exact gap along the way, after numbers of steps; empty where it is not known."""
+    returns: ReturnTrace
+    """What the agents earned along the way, after numbers of steps, in any environment."""
     interrupted: bool
     """Whether Ctrl-C ended it early."""
     options: NeuralMirrorDescent
@@ -148,7 +150,6 @@ def learn(
         if run.adapted is not None:
             run.adapted.merge()
     gap = None if joint is None or env.game is None else nash_gap(env.game, joint)
-    at, gaps, seconds = zip(*run.records, strict=True) if run.records else ((), (), ())
     return NeuralSolution(
         policy=policy,
         joint=joint,
@@ -157,11 +158,8 @@ def learn(
         value=None if joint is None or env.game is None else evaluate(env.game, joint),
         steps=run.steps,
         seconds=run.seconds,
-        trace=Trace(
-            iteration=np.array(at, np.int64),
-            gap=np.array(gaps, float),
-            seconds=np.array(seconds, float),
-        ),
+        trace=run.trace(),
+        returns=run.returns(),
         interrupted=interrupted,
         options=options,
         losses=run.scalars,

@@ -22,7 +22,11 @@ $$\sum_b p(b|s)\, \hat q(s, b) + \frac{p(a|s)}{π(a|s)} (G - \hat q(s, a)),$$
 
 with an expected gradient that does not depend on the critic, and with noise from surprises alone.
 The critic sees what the player sees. Each player's rewards are divided by the running standard
-deviation of its discounted sums of rewards, so that temperatures mean the same in all games.
+deviation of its discounted sums of rewards. That is the scale of the critic, and of η and α where
+`normalise` is False. The longer the episodes, the less of it is at stake in a single choice: by
+default, q and G are therefore divided by the root mean square of the batch's advantages G - V, so
+that η and α mean about the same in all games. (Dividing advantages is what others do with policy
+gradients too; here it is the same as dividing η and multiplying α.)
 """
 
 from dataclasses import dataclass
@@ -51,22 +55,24 @@ class NeuralMirrorDescent:
     """Copies of the environment N, stepped side by side."""
     rollout: int = 32
     """Steps T of every copy between updates."""
-    epochs: int = 2
+    epochs: int = 4
     """How often an update goes through what was met."""
     minibatch: int = 1024
     """Choices in a minibatch, about."""
     learning_rate: tuple[float, float] = (2e-3, 2e-4)
     """Of Adam, first and last."""
-    step_size: tuple[float, float] = (1.0, 0.3)
+    step_size: tuple[float, float] = (3.0, 1.0)
     """η, first and last: how far an update may go from the previous policy."""
     temperature: tuple[float, float] = (0.2, 0.02)
-    """α, first and last: how strongly the magnet draws, in units of the players' scales."""
+    """α, first and last: how strongly the magnet draws."""
     magnet: str = "uniform"
     """"uniform", or "moving": ρ is played by an exponential average of the actor's weights."""
     magnet_rate: float = 0.02
     """Of the moving magnet, per update."""
     trace: float = 0.9
     """λ of the returns: 0 trusts the critic, 1 what was earned."""
+    normalise: bool = True
+    """Whether η and α are in units of each batch's advantages; else of the players' scales."""
     largest_gradient: float = 1.0
     """Norm to which gradients are cut."""
 
@@ -78,8 +84,9 @@ class NeuralMirrorDescent:
             raise ValueError(complaint("hidden", WHERE, must, self.hidden))
         hidden = tuple(check_integer(k, "hidden", WHERE) for k in self.hidden)
         object.__setattr__(self, "hidden", hidden)
-        if not isinstance(self.share, bool):
-            raise TypeError(complaint("share", WHERE, "True or False", self.share))
+        for name in ("share", "normalise"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(complaint(name, WHERE, "True or False", getattr(self, name)))
         for name in ("copies", "rollout", "epochs", "minibatch"):
             object.__setattr__(self, name, check_integer(getattr(self, name), name, WHERE))
         for name in ("learning_rate", "step_size", "temperature"):

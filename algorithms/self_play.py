@@ -6,7 +6,6 @@ choice up to the player's next one, rewards and then the next value V', discount
 next advantage, discounted alike, $A = F - V + λ A'$ (generalised advantage estimation).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metamarl.algorithms.networks import ActorCritic, Networks
+from metamarl.algorithms.reward_scale import Scale
 from metamarl.algorithms.stepping import AbstractStepper, Integers
 
 Array = NDArray[Any]
-Act = Callable[[Integers, NDArray[np.bool_]], None]
+LEAST_UNIT = 1e-3  # ours: advantages below are left as small as they are
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,6 +38,8 @@ class Batch:
     """`(B, A)` what the critic expected of the actions, in units of the player's scale."""
     returns: Tensor
     """`(B,)` λ-returns, in the same units."""
+    unit: Tensor
+    """`(B,)` by what the actor divides advantages, in the same units."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -45,37 +47,6 @@ class Batch:
     def part(self, which: Tensor) -> "Batch":
         """Some of the choices."""
         return Batch(**{name: column[which] for name, column in vars(self).items()})
-
-
-class Scale:
-    """Running standard deviation of every player's discounted sums of rewards.
-
-    Args:
-        n_players: n.
-        discount: γ, for the sums.
-    """
-
-    def __init__(self, n_players: int, discount: float) -> None:
-        self.discount = discount
-        self.count = 0.0
-        self.total, self.squares = np.zeros(n_players), np.zeros(n_players)
-
-    def update(self, rewards: Array, ended: Array, sums: Array) -> Array:
-        """Take in `(T, N, n)` rewards and ends, after `(N, n)` sums; return the sums at the end."""
-        for reward, end in zip(rewards, ended, strict=True):
-            sums = self.discount * sums + reward
-            self.count += len(sums)
-            self.total += sums.sum(0)
-            self.squares += (sums**2).sum(0)
-            sums = np.where(end, 0.0, sums)
-        return sums
-
-    def now(self) -> Array:
-        """`(n,)` the scales; 1 for a player without rewards so far."""
-        if not self.count:
-            return np.ones(len(self.total))
-        variance = self.squares / self.count - (self.total / self.count) ** 2
-        return np.sqrt(np.where(variance > 1e-12 * self.squares / self.count, variance, 1.0))
 
 
 def advantages(
@@ -120,14 +91,15 @@ class SelfPlay:
         trace: λ.
         rng: of all draws.
         device: where the networks are.
+        normalise: whether the `unit` of a batch is the root mean square of its advantages; else 1.
     """
 
     def __init__(
         self, stepper: AbstractStepper, networks: Networks, discount: float, trace: float,
-        rng: np.random.Generator, device: str,
+        rng: np.random.Generator, device: str, normalise: bool,
     ) -> None:  # fmt: skip
         self.stepper, self.networks, self.rng, self.device = stepper, networks, rng, device
-        self.discount, self.trace = discount, trace
+        self.discount, self.trace, self.normalise = discount, trace, normalise
         self.group = np.array(stepper.layout.group)
         self.scale = Scale(len(self.group), discount)
         self.earned: list[Array] = []
@@ -224,16 +196,21 @@ class SelfPlay:
 
     def _batch(self, columns: tuple[Any, ...], returns: Array, sure: Array) -> Batch:
         inputs, masks, actions, log_policy, q, *place = columns
-        worth = torch.from_numpy(returns[tuple(place)].astype(np.float32))
+        worth = torch.from_numpy(returns[tuple(place)].astype(np.float32)).to(self.device)
         batch = Batch(
             inputs=inputs,
             masks=masks,
             actions=actions.to(self.device),
             log_policy=log_policy,
             values=q,
-            returns=worth.to(self.device),
+            returns=worth,
+            unit=torch.ones_like(worth),
         )
-        return batch.part(torch.from_numpy(np.flatnonzero(sure[tuple(place)])).to(self.device))
+        batch = batch.part(torch.from_numpy(np.flatnonzero(sure[tuple(place)])).to(self.device))
+        if self.normalise and len(batch):
+            surplus = batch.returns - (batch.log_policy.exp() * batch.values).sum(1)
+            batch.unit.fill_(surplus.square().mean().sqrt().clamp(min=LEAST_UNIT))
+        return batch
 
 
 def _draw(policy: Array, masks: NDArray[np.bool_], rng: np.random.Generator) -> Integers:

@@ -56,6 +56,25 @@ class Trace:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReturnTrace:
+    """What episodes earned while learning: one entry (K in all) per check before which some ended.
+
+    Episodes are those that ended since the check before, played by policies that were still
+    learning; rewards are summed without discount.
+    """
+
+    steps: NDArray[np.int64]
+    """`(K,)` steps of the environment done."""
+    episodes: NDArray[np.int64]
+    """`(K,)` how many episodes ended."""
+    mean: NDArray[np.float64]
+    """`(K, n)` mean return of every agent."""
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Solution:
     """A policy with its certificate."""
 

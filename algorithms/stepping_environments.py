@@ -124,8 +124,9 @@ class EnvironmentStepper(AbstractStepper):
         masks = np.zeros((len(copies), self.env.n_actions[players[0]]), bool)
         for k, (copy, i) in enumerate(zip(copies.tolist(), players.tolist(), strict=True)):
             view = self._views[copy]
-            rows.append(self.eyes.row(i, view.observation(i)))
-            masks[k, view.legal(i)] = True
+            observation = view.observation(i)
+            rows.append(self.eyes.row(i, observation))
+            masks[k, view.legal(i, observation)] = True
             self._chosen_by[copy, i] = rows[k], masks[k]
         return np.stack(rows), masks
 

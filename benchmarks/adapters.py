@@ -76,7 +76,9 @@ OWN_RATE = {"reptile": 0.5, "fomaml": 1e-3}
 
 def options(family: str, rate: float, *, scratch: bool = False) -> mm.NeuralMirrorDescent:
     schedules = (SCRATCH if scratch else ADAPT)[family]
-    return mm.NeuralMirrorDescent(**NETWORKS, **schedules, learning_rate=(rate, rate / 10))
+    return mm.NeuralMirrorDescent(
+        **NETWORKS, **schedules, learning_rate=(rate, rate / 10), normalise=False
+    )
 
 
 def measure(

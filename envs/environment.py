@@ -122,14 +122,14 @@ class Environment:
         found = infos.get(self.agents[player])
         return found if isinstance(found, Mapping) else {}
 
-    def legal(self, player: int) -> NDArray[np.intp]:
+    def legal(self, player: int, observation: Any = None) -> NDArray[np.intp]:
         """Numbers of the actions that `player` may play now; empty for one that does not move.
 
-        They come from "action_mask" in the observation or in the info; without a mask, all are.
+        They come from "action_mask" in the observation (at hand or made) or the info; else all are.
         """
         if player not in self.movers:
             return np.zeros(0, np.intp)
-        mask = self._mask(player)
+        mask = self._mask(player, observation)
         if mask is None:
             return np.arange(self.n_actions[player])
         found = np.flatnonzero(mask)
@@ -138,12 +138,14 @@ class Environment:
             raise ValueError(complaint("action_mask", WHERE, must, said("all zeros")))
         return found if len(found) else np.array([WAIT])
 
-    def _mask(self, player: int) -> NDArray[Any] | None:
-        agent, observation = self.agents[player], self.observation(player)
-        mask = observation.get("action_mask") if isinstance(observation, Mapping) else None
+    def _mask(self, player: int, observation: Any = None) -> NDArray[Any] | None:
+        seen = self.observation(player) if observation is None else observation
+        mask = seen.get("action_mask") if isinstance(seen, Mapping) else None
         if mask is None:
             mask = self.info(player).get("action_mask")
-        return None if mask is None else legal_mask(mask, self.n_actions[player], agent)
+        return (
+            None if mask is None else legal_mask(mask, self.n_actions[player], self.agents[player])
+        )
 
     def _find_movers(self) -> None:
         if not self.parallel:

@@ -70,16 +70,12 @@ class NeuralArm:
         value = np.array([run.scalars.get(f"return/{agent}", math.nan) for agent in env.agents])
         if joint is not None and env.game is not None:
             value = evaluate(env.game, joint)
-        at, gaps, seconds = zip(*run.records, strict=True) if run.records else ((), (), ())
+        trace = run.trace()
         return Played(
             policy=joint,
             value=value,
-            gap=gaps[-1] if gaps else math.nan,
+            gap=float(trace.gap[-1]) if len(trace) else math.nan,
             iterations=run.steps,
             status=status,
-            trace=Trace(
-                iteration=np.array(at, np.int64),
-                gap=np.array(gaps, float),
-                seconds=np.array(seconds, float),
-            ),
+            trace=trace,
         )

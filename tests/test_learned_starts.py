@@ -20,6 +20,7 @@ from metamarl.algorithms.weight_learning import SelfPlayWeights  # noqa: E402
 TINY = mm.NeuralMirrorDescent(hidden=(8,), copies=8, rollout=4, minibatch=64)
 KNOBS = {"kind": "potential", "states": 2, "actions": (3, 3), "horizon": 2}
 QUICK = mm.NeuralMirrorDescent(
+    normalise=False,
     hidden=(16,), copies=32, rollout=4, minibatch=512, epochs=4,
     learning_rate=(2e-2, 2e-3), temperature=(0.05, 0.02),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Neural self-play: the parts against plain loops, real learning, resuming, and bad input."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from metamarl.algorithms import learning  # noqa: E402
 from metamarl.algorithms._learning_run import make_stepper  # noqa: E402
 from metamarl.algorithms.learner import Learner, mirror_descent_loss  # noqa: E402
 from metamarl.algorithms.networks import ActorCritic, InputLayer, Networks  # noqa: E402
-from metamarl.algorithms.self_play import Batch, Scale, advantages  # noqa: E402
+from metamarl.algorithms.reward_scale import Scale  # noqa: E402
+from metamarl.algorithms.self_play import Batch, advantages  # noqa: E402
 from metamarl.algorithms.stepping import TabularStepper, make_layout  # noqa: E402
 from metamarl.algorithms.stepping_environments import Eyes  # noqa: E402
 
@@ -142,6 +144,7 @@ def test_the_loss_is_least_at_the_next_policy_of_mirror_descent():
         log_policy=rows,
         values=torch.from_numpy(np.stack([q] * A)),
         returns=torch.from_numpy(q),
+        unit=torch.ones(A, dtype=torch.float64),
     )
     magnet = torch.from_numpy(np.stack([np.log(rho)] * A))
     optimiser = torch.optim.LBFGS(
@@ -157,6 +160,34 @@ def test_the_loss_is_least_at_the_next_policy_of_mirror_descent():
     optimiser.step(closure)
     found = network.actor.head.bias.detach().softmax(0).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_advantages_are_divided_by_their_root_mean_square(normalise):
+    """Which is the same as η divided, and α multiplied by it."""
+    options = mm.NeuralMirrorDescent(hidden=(8,), copies=4, rollout=6, normalise=normalise)
+    env = mm.EpisodicEnvironment(lambda: mm.to_pettingzoo(mm.make("rps", rounds=3)))
+    learner = Learner(make_stepper(env, options), options, 1.0, seed=0)
+    learner.play.begin()
+    (batch,) = learner.gather()
+    worth = (batch.log_policy.exp() * batch.values).sum(1)
+    root = (batch.returns - worth).square().mean().sqrt()
+    wanted = root if normalise else torch.ones(())
+    torch.testing.assert_close(batch.unit, wanted.expand(len(batch)))
+    network = learner.networks.groups[0]
+    plain = replace(batch, unit=torch.ones(len(batch)))
+    scaled = mirror_descent_loss(network, plain, 0.5 / wanted.item(), 0.1 * wanted.item())
+    torch.testing.assert_close(mirror_descent_loss(network, batch, 0.5, 0.1).total, scaled.total)
+
+
+def test_advantages_of_nothing_are_not_divided_by_nothing():
+    learner = Learner(make_stepper(mm.EpisodicEnvironment(Parallel), TINY), TINY, 1.0, seed=0)
+    for parameter in learner.networks.parameters():
+        torch.nn.init.zeros_(parameter)
+    learner.play.begin()
+    (batch,) = learner.gather()
+    assert batch.unit.unique().tolist() == [pytest.approx(1e-3)]
+    assert np.isfinite(list(learner.update([batch], 0.0).values())).all()
 
 
 def test_losses_can_be_taken_of_other_parameters():
@@ -388,7 +419,32 @@ def test_a_run_that_was_interrupted_goes_on_exactly(make, magnet, tmp_path, monk
     assert rest.steps == whole.steps
     np.testing.assert_array_equal(rest.trace.gap, whole.trace.gap)
     np.testing.assert_array_equal(rest.trace.iteration, whole.trace.iteration)
+    assert len(whole.returns)
+    for name in ("steps", "episodes", "mean"):
+        found, wanted = getattr(rest.returns, name), getattr(whole.returns, name)
+        np.testing.assert_array_equal(found, wanted)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+class Wages(Parallel):
+    """Whatever is played, "a" earns 1 and 2 in episodes of two steps, and "b" a tenth of it."""
+
+    length = 2
+
+    def pay(self, actions):
+        return {"a": float(self.t), "b": self.t / 10}
+
+
+def test_returns_are_means_of_the_episodes_that_ended_since_the_last_check():
+    """Ten copies in three updates of five steps, all begun anew after the first and the last."""
+    options = mm.NeuralMirrorDescent(hidden=(8,), copies=10, rollout=5)
+    returns = mm.learn(Wages, options, 150, device="cpu", checks=2).returns
+    assert len(returns) == 2
+    np.testing.assert_array_equal(returns.steps, [100, 150])
+    np.testing.assert_array_equal(returns.episodes, [50, 20])
+    np.testing.assert_allclose(returns.mean, [[3, 0.3], [3, 0.3]])
+    short = mm.learn(Wages, mm.NeuralMirrorDescent(hidden=(8,), copies=10, rollout=1), 10)
+    assert short.returns.mean.shape == (0, 2)  # no episode ended
 
 
 def stop_at(function, at):
@@ -523,6 +579,7 @@ def test_spans_of_values():
         ({"hidden": "64"}, "'hidden' parameter .* a sequence of layer widths"),
         ({"hidden": (0,)}, "'hidden' parameter"),
         ({"share": 1}, "'share' parameter"),
+        ({"normalise": 1}, "'normalise' parameter .* True or False"),
         ({"copies": 0}, "'copies' parameter"),
         ({"temperature": 0.1}, "'temperature' parameter .* a pair"),
         ({"temperature": (0.1, 0.0)}, "'temperature' parameter .* above 0"),
