@@ -25,7 +25,10 @@ def seen_space(env: Any, agent: Any) -> spaces.Space:
 
 
 def flat(space: spaces.Space, observation: Any) -> NDArray[np.float32]:
-    """What an agent sees as one row of numbers; ValueError where it does not lie in `space`."""
+    """What an agent sees as one row of numbers; ValueError where it does not lie in `space`.
+
+    Numbers up to 1 stay as they are; beyond, they grow like their logarithm (see `squashed`).
+    """
     seen = observation
     if isinstance(seen, Mapping) and "action_mask" in seen:
         rest = {key: part for key, part in seen.items() if key != "action_mask"}
@@ -35,7 +38,7 @@ def flat(space: spaces.Space, observation: Any) -> NDArray[np.float32]:
             with np.errstate(over="ignore"):  # what is not finite is looked for
                 row = np.asarray(flatten(space, seen), np.float32)
             if row.shape == (flatdim(space),) and np.isfinite(row).all():
-                return row
+                return squashed(row)
         why = ""
     except (AssertionError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         why = f" ({error})"
@@ -44,6 +47,17 @@ def flat(space: spaces.Space, observation: Any) -> NDArray[np.float32]:
     if isinstance(seen, np.ndarray) and seen.shape != space.shape:
         got = seen
     raise ValueError(complaint("env", WHERE, must, got))
+
+
+def squashed(row: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x where |x| ≤ 1, else ±(1 + log |x|): pixels, and places far away, drown nothing else.
+
+    Of the kind of Hafner et al.'s (2023) symlog, but without a change to what is small or one-hot.
+    """
+    size = np.abs(row)
+    if size.max(initial=0.0) <= 1.0:
+        return row
+    return np.where(size > 1.0, np.copysign(1.0 + np.log(np.maximum(size, 1.0)), row), row)
 
 
 def lies_in(space: spaces.Space, seen: Any) -> bool:
