@@ -9,7 +9,7 @@ from gymnasium.spaces.utils import flatdim, flatten
 from small_environments import Parallel, Turns
 
 import metamarl as mm
-from metamarl.algorithms.flattening import flat, lies_in
+from metamarl.algorithms.flattening import flat, lies_in, squashed
 
 TINY = mm.NeuralMirrorDescent(hidden=(8,), copies=3, rollout=5, minibatch=16)
 SENTENCE = r"^The 'env' parameter of learn must be a function that makes an environment whose "
@@ -79,7 +79,7 @@ OUTSIDE = [
 def test_what_lies_in_a_space_is_flattened(space, seen):
     row = flat(space, seen)
     assert row.dtype == np.float32
-    np.testing.assert_array_equal(row, np.asarray(flatten(space, seen), np.float32))
+    np.testing.assert_array_equal(row, squashed(np.asarray(flatten(space, seen), np.float32)))
     assert row.shape == (flatdim(space),)
 
 
@@ -286,3 +286,15 @@ def test_masks_of_another_shape():
 
     with pytest.raises(ValueError, match=r"'action_mask' .* shape \(2,\).* Got shape \(3,\)"):
         mm.learn(Masks, TINY, 60)
+
+
+def test_large_numbers_are_seen_as_their_logarithm():
+    space = spaces.Box(-np.inf, np.inf, (7,), np.float32)
+    seen = flat(space, np.array([0.0, 0.5, -1.0, 1.0, np.e, -np.e, 1e30], np.float32))
+    expected = [0.0, 0.5, -1.0, 1.0, 2.0, -2.0, 1.0 + 30 * np.log(10.0)]
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)
+    x = np.sort(np.random.default_rng(0).normal(0.0, 3.0, 1000)).astype(np.float32)
+    squashed = flat(spaces.Box(-np.inf, np.inf, (1000,), np.float32), x)
+    assert (np.diff(squashed) >= 0).all()  # nothing changes its order
+    np.testing.assert_array_equal(squashed[np.abs(x) <= 1], x[np.abs(x) <= 1])
+    assert flat(spaces.Discrete(3), 2).tolist() == [0.0, 0.0, 1.0]
