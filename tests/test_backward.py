@@ -132,7 +132,7 @@ def test_policy_gradients_in_threads(kind, monkeypatch):
 def test_only_large_groups_are_shared(monkeypatch):
     """A horizon's first steps, from one state, are small, and gone through in one call."""
     game = mm.make("goofspiel", cards=4)
-    work = Evaluator(game)._both._work[game.nodes.groups]
+    work = backward.node_work(game)[game.nodes.groups]
     monkeypatch.setattr(backward, "WORTH_IT", np.sort(np.diff(work))[-1])
     plan = Evaluator(game)._both._plan(2)
     largest = int(np.argmax(np.diff(work)))
