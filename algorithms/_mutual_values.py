@@ -48,11 +48,13 @@ def respond(
                         mine += y * (reward[0, k] + discount * q)
                         own[b] += x * (reward[1, k] + discount * p)
                     r += 1
-                best = max(best, mine)
+                if mine > best or mine != mine:  # NaN stays
+                    best = mine
             values[0, j] = best
             best = own[0]
             for b in range(1, B):
-                best = max(best, own[b])
+                if own[b] > best or own[b] != own[b]:
+                    best = own[b]
             values[1, j] = best
         if begin <= groups[first] and groups[last] <= end:
             for j in range(groups[g], groups[g + 1]):

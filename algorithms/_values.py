@@ -107,7 +107,7 @@ def value(
                 digits[changed] += 1
             best, total = 0, 0.0
             for a in range(mine):
-                if own[a] > own[best]:
+                if own[a] > own[best] or own[a] != own[a]:  # NaN stays
                     best = a
                 total += own[a]
             choice[j] = best
@@ -172,7 +172,8 @@ def gains(
             for i in range(n):
                 best = own[i, 0]
                 for a in range(1, counts[s, i]):
-                    best = max(best, own[i, a])
+                    if own[i, a] > best or own[i, a] != own[i, a]:
+                        best = own[i, a]
                 values[n + i, j] = best
         if begin <= groups[first] and groups[last] <= end:
             for j in range(groups[g], groups[g + 1]):

@@ -56,7 +56,6 @@ class BackwardPass:
             table.reward, table.reward_stride, table.indptr, table.indices, table.probabilities,
             table.transition_stride, game.discount, int(sizes.max()), int(table.counts.max()),
         )  # fmt: skip
-        self._work = node_work(game)
         self._plans: dict[int, list[tuple[int, int, list[int]]]] = {}
 
     def __call__(self, *arguments: Any) -> NDArray[np.float64]:
@@ -80,10 +79,11 @@ class BackwardPass:
     def _plan(self, threads: int) -> list[tuple[int, int, list[int]]]:
         """Groups to go through at once, the last first, and how their nodes are shared out."""
         groups: list[int] = self.game.nodes.groups.tolist()
+        work = node_work(self.game)
         plan: list[tuple[int, int, list[int]]] = []
         last = len(groups) - 1
         for g in range(last - 1, -1, -1):
-            cuts = share_out(self._work, groups[g], groups[g + 1], threads)
+            cuts = share_out(work, groups[g], groups[g + 1], threads)
             if len(cuts) > 2:
                 if g + 1 < last:
                     plan.append((g + 1, last, [groups[g + 1], groups[last]]))

@@ -96,6 +96,25 @@ def test_threads_change_no_bit(monkeypatch):
             np.testing.assert_array_equal(choice, found[0][2])
 
 
+@pytest.mark.parametrize("interests", [-1.0, -2.0])  # zero-sum, and not
+def test_a_policy_that_is_no_number_certifies_nothing(interests):
+    """Nor before a choice between a state that has such a policy and another one."""
+    moves = np.zeros((3, 2, 2, 3))
+    moves[0, 0, :, 1] = moves[0, 1, :, 2] = moves[1:, ..., 2] = 1.0
+    reward = np.zeros((3, 2, 2))
+    reward[1] = [5.0, 7.0]
+    game = mm.MarkovGame(
+        moves, np.stack([reward, interests * reward]), horizon=3, initial=[1.0, 0.0, 0.0]
+    )
+    flat, slots = mm.JointPolicy.uniform(game).flat(game), game.nodes.slots
+    for i, j in itertools.product(range(2), range(len(game.nodes.states))):
+        broken = flat.copy()
+        broken[slots[i, j] : slots[i, j + 1]] = np.nan
+        judge = Evaluator(game)
+        assert judge.nash_gap(broken) == np.inf
+        assert not np.isfinite(judge.value(broken, 1 - i, respond=True))
+
+
 @pytest.mark.parametrize("kind", ["timed", "acyclic", "discounted"])
 def test_policy_gradients_in_threads(kind, monkeypatch):
     arguments = random_game(kind, (2, 1, 3), 4, 6)
@@ -113,7 +132,7 @@ def test_policy_gradients_in_threads(kind, monkeypatch):
 def test_only_large_groups_are_shared(monkeypatch):
     """A horizon's first steps, from one state, are small, and gone through in one call."""
     game = mm.make("goofspiel", cards=4)
-    work = Evaluator(game)._both._work[game.nodes.groups]
+    work = backward.node_work(game)[game.nodes.groups]
     monkeypatch.setattr(backward, "WORTH_IT", np.sort(np.diff(work))[-1])
     plan = Evaluator(game)._both._plan(2)
     largest = int(np.argmax(np.diff(work)))
