@@ -100,7 +100,7 @@ class Short(Parallel):
         return spaces.Box(0, 9, (2,))
 
     def see(self, agent):
-        return np.array([1, self.t], np.float32)
+        return np.array([1, self.t / 4], np.float32)
 
     def pay(self, actions):
         return dict.fromkeys(self.agents, 1.0)
@@ -118,7 +118,7 @@ def test_a_player_that_is_cut_off_on_its_own_is_worth_what_it_saw_then(monkeypat
     learner, batches, kept = gathered(monkeypatch, env)
     wanted = np.zeros((6, 2, 2))
     for t, i in ((3, 0), (1, 1), (5, 1)):
-        x = torch.tensor([[1.0, t % 4 + 1.0]])
+        x = torch.tensor([[1.0, (t % 4 + 1) / 4]])
         with torch.no_grad():
             network = learner.networks.groups[i]
             policy = network.log_policy(x, torch.ones(1, 2, dtype=torch.bool)).exp()
