@@ -228,7 +228,7 @@ class Unseen(Short):
 
 def test_who_is_cut_off_and_shown_nothing_is_worth_what_it_last_chose_by(monkeypatch):
     learner, _, kept = gathered(monkeypatch, mm.EpisodicEnvironment(Unseen, discount=0.9))
-    worth = worth_of(learner, 1, torch.tensor([[1.0, 1.0]]))
+    worth = worth_of(learner, 1, torch.tensor([[1.0, 0.25]]))
     np.testing.assert_allclose(kept["beyond"][:, 0, 1], [0, worth, 0, 0, 0, worth], rtol=1e-6)
 
 
