@@ -158,7 +158,7 @@ ARENAS = {
     "connect_four": Arena(
         make_connect_four, win_or_block,
         {"first": ("player_0",), "second": ("player_1",)},
-        BOARD, 1.0, 2_000_000,
+        BOARD, 1.0, 6_000_000,
     ),
 }  # fmt: skip
 
