@@ -28,7 +28,7 @@ from metamarl.algorithms.solver import AbstractRun, AbstractSolver
 from metamarl.envs.checks import check_integer, complaint, said
 from metamarl.envs.game import MarkovGame
 
-CROSSOVERS = ((1e-3, 96), (1e-4, 128), (1e-5, 192))
+CROSSOVERS = ((1e-3, 64), (1e-4, 96), (1e-5, 192))
 """Relative gaps, and from how many actions of both players on it wins over the simplex for them."""
 
 

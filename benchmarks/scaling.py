@@ -170,7 +170,7 @@ def draw(path: Path, curves: Sequence[Curve]) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(axis_sizes := next(c.sizes for c in curves if c.axis == axis))
-        axes.set_xticklabels([f"{size:,}" for size in axis_sizes])
+        axes.set_xticklabels([f"{size:,}" for size in axis_sizes], fontsize=8)
         axes.set_xticks([], minor=True)
         axes.yaxis.set_major_formatter(lambda y, _: report.seconds(y * (1 + 1e-9)))
         axes.set_yticks([], minor=True)

@@ -85,7 +85,7 @@ def test_the_scale_of_rewards_changes_nothing(scale):
 
 
 def test_auto_chooses_by_size_and_tolerance():
-    small, large = matrix_game((64, 64)), matrix_game((130, 130))
+    small, large = matrix_game((48, 48)), matrix_game((130, 130))
     assert solve(small, tol=1e-2).solver.name == "exact"
     assert solve(large, tol=1e-2).solver.name == "regret-matching"
     assert solve(large, tol=1e-9).solver.name == "exact"

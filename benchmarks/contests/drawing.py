@@ -13,8 +13,9 @@ from contests.report import ratio, seconds
 from metamarl.figures import INK, PALETTE, calm, write_figure
 
 OTHERS = "#b0b0b0"
-# Inches: of a column, and of the names in it; of a bar, and what is above and below the bars.
-WIDTH, NAMES, BAR, TITLE, AXIS = 7.8, 3.2, 0.26, 0.6, 0.4
+# Inches: of a column, of the names in it and of what is right of the bars; of a bar, and what is
+# above and below the bars.
+WIDTH, NAMES, RIGHT, BAR, TITLE, AXIS = 9.3, 3.8, 0.4, 0.26, 0.6, 0.4
 
 
 def draw(path: Path, titles: dict[str, str], rows: Sequence[Row]) -> None:
@@ -35,7 +36,7 @@ def draw(path: Path, titles: dict[str, str], rows: Sequence[Row]) -> None:
         top = tall
         for title, inside in column:
             left, bottom = k * WIDTH + NAMES, top - TITLE - BAR * len(inside)
-            place = (left / wide, bottom / tall, (WIDTH - NAMES - 0.15) / wide)
+            place = (left / wide, bottom / tall, (WIDTH - NAMES - RIGHT) / wide)
             axes = figure.add_axes((*place, BAR * len(inside) / tall))
             _panel(axes, title, inside)
             top -= _height(inside)
