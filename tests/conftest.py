@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -40,3 +41,7 @@ _use_cache()
 os.environ["MPLBACKEND"] = "agg"  # no window, whatever the caller has set
 os.environ.pop("FORCE_COLOR", None)  # rich and typer would colour what is no terminal
 os.environ["COLUMNS"] = "80"
+
+# A shell's background jobs ignore Ctrl-C, and so would every process that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
